@@ -1,0 +1,237 @@
+"""One table of settings for client, manager, worker and CLI.
+
+Each field is one environment variable: `DLQ_` and the field's name in capitals, except the
+`RABBITMQ_*` five, which keep the pipeline's names. Read once, when a `Settings` is made;
+nothing is read at import. `docs/settings.md` is generated from this table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dlq.errors import SettingsError
+
+DAY_MS = 24 * 60 * 60 * 1000
+DAY_S = 24 * 60 * 60
+MIB = 1024 * 1024
+NAME = "songnodes-dlq"
+
+
+def _rabbitmq(default: Any, name: str, description: str, **rules: Any) -> Any:
+    return Field(default, validation_alias=f"RABBITMQ_{name}", description=description, **rules)
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default, bound and meaning."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DLQ_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
+    )
+
+    # --- where things are ---
+    host: str = Field("127.0.0.1", description="Address the manager listens on.")
+    port: int = Field(8024, ge=0, le=65535, description="Port the manager listens on.")
+    url: str = Field(
+        "http://127.0.0.1:8024", description="Where client, worker and CLI find the manager."
+    )
+    token: SecretStr | None = Field(
+        None, description="Bearer token that client, worker and CLI show to the manager."
+    )
+    ledger_url: str | None = Field(
+        None,
+        description="The ledger: sqlite:///path or postgresql://user:pass@host/name. "
+        "Default: an SQLite file in the user's data folder.",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        description="amqp(s)://user:pass@host:port/vhost. Wins over RABBITMQ_*. "
+        "With neither, the embedded shape: no broker, the ledger is the queue.",
+    )
+    rabbitmq_host: str | None = _rabbitmq(
+        None, "HOST", "Broker host. Setting it chooses the broker shape."
+    )
+    rabbitmq_port: int = _rabbitmq(5672, "PORT", "Broker port.", ge=1, le=65535)
+    rabbitmq_user: str = _rabbitmq("musicdb", "USER", "Broker user.")
+    rabbitmq_pass: SecretStr = _rabbitmq(
+        SecretStr("rabbitmq_secure_pass_2024"), "PASS", "Broker password. Change it."
+    )
+    rabbitmq_vhost: str = _rabbitmq("musicdb", "VHOST", "Broker virtual host.")
+
+    # --- topology ---
+    exchange: str = Field("enrichment.dlq.exchange", description="Topic exchange.")
+    main_queue: str = Field("enrichment.dlq.queue", description="Main queue, the inbox.")
+    retry_queue: str = Field("enrichment.dlq.retry", description="Retry queue, replays.")
+    analysis_queue: str = Field("enrichment.dlq.analysis", description="Analysis queue, a tap.")
+    outcomes_queue: str = Field("enrichment.dlq.outcomes", description="What workers report.")
+    main_ttl_ms: int = Field(30 * DAY_MS, gt=0, description="Time in the main queue.")
+    retry_ttl_ms: int = Field(DAY_MS, gt=0, description="Time in the retry queue.")
+    analysis_ttl_ms: int = Field(7 * DAY_MS, gt=0, description="Time in the analysis queue.")
+    outcomes_ttl_ms: int = Field(7 * DAY_MS, gt=0, description="Time in the outcomes queue.")
+    main_max_length: int = Field(100_000, gt=0, description="Main queue: then drop oldest.")
+    retry_max_length: int = Field(10_000, gt=0, description="Retry queue: then refuse.")
+    analysis_max_length: int = Field(50_000, gt=0, description="Analysis queue: then drop oldest.")
+
+    # --- transport ---
+    confirm_timeout_s: float = Field(
+        5.0, gt=0, le=300, description="Longest wait for a confirm; the longest a call blocks."
+    )
+    publish_window: int = Field(500, ge=1, le=10_000, description="Unconfirmed publishes at once.")
+    heartbeat_s: int = Field(30, ge=5, le=600, description="AMQP heartbeat.")
+    reconnect_max_s: float = Field(
+        15.0, gt=0, le=600, description="Longest pause between attempts to reconnect."
+    )
+    max_body_bytes: int = Field(
+        15 * MIB, ge=1024, le=128 * MIB, description="Largest message body that is sent or taken."
+    )
+
+    # --- spool (client side) ---
+    spool_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_state_path(NAME),
+        description="Folder of this host's spool, shared by its processes.",
+    )
+    spool_max_bytes: int = Field(256 * MIB, ge=4096, description="Bound of the spool in bytes.")
+
+    # --- flood limit (client side) ---
+    flood_window_s: float = Field(60.0, gt=0, description="Window over which failures count.")
+    flood_count: int = Field(
+        1000, ge=1, description="Failures in the window from which a flood is called."
+    )
+    flood_ratio: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of failures among all operations in the window, where successes "
+        "are known, from which a flood is called (with flood_count reached).",
+    )
+
+    # --- manager ---
+    ingest_batch: int = Field(500, ge=1, le=5000, description="Most messages in one commit.")
+    prefetch: int = Field(500, ge=1, le=2000, description="Deliveries the manager holds unacked.")
+    replay_concurrency: int = Field(5, ge=1, le=100, description="Replays at once in a batch.")
+    replay_budget: int = Field(
+        6, ge=1, description="Failed replays after which a dead letter is parked."
+    )
+    replay_grace_s: float = Field(
+        3600.0, ge=0, description="Beyond the retry TTL, until a silent replay comes back."
+    )
+    sweep_interval_s: float = Field(5.0, gt=0, description="Pause between sweeps.")
+    lease_ttl_s: float = Field(
+        60.0, ge=1, le=3600, description="How long a worker over HTTP holds a lease."
+    )
+    tokens_file: Path = Field(
+        default_factory=lambda: platformdirs.user_config_path(NAME) / "tokens.json",
+        description="Hashed bearer tokens; written by `dlq token create`.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="More names (comma separated) under which the manager answers; loopback "
+        "names and DLQ_HOST are always allowed.",
+    )
+    insecure: bool = Field(
+        False, description="Serve beyond loopback without any token. Logged loudly."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("expected http://host:port or https://host:port")
+        return value.rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _amqp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in ("amqp", "amqps"):
+            raise ValueError("expected amqp://user:pass@host:port/vhost or amqps://…")
+        return value
+
+    @model_validator(mode="after")
+    def _known_ledger(self) -> Self:
+        if self.ledger_url is not None:
+            scheme = urlsplit(self.ledger_url).scheme.partition("+")[0]
+            if scheme not in ("sqlite", "postgresql", "postgres"):
+                raise ValueError(
+                    "ledger_url: expected sqlite:///path or postgresql://user:pass@host/name"
+                )
+        return self
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the environment; `overrides` (None means "not given") win.
+
+        Raises:
+            SettingsError: names each variable that cannot be used, and what was expected.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+    @property
+    def amqp_url(self) -> str | None:
+        """The broker with its password, or None in the embedded shape. Never log it."""
+        if self.broker_url is not None:
+            return self.broker_url.get_secret_value()
+        if self.rabbitmq_host is None:
+            return None
+        user = quote(self.rabbitmq_user, safe="")
+        password = quote(self.rabbitmq_pass.get_secret_value(), safe="")
+        host = f"[{self.rabbitmq_host}]" if ":" in self.rabbitmq_host else self.rabbitmq_host
+        vhost = quote(self.rabbitmq_vhost, safe="")
+        return f"amqp://{user}:{password}@{host}:{self.rabbitmq_port}/{vhost}"
+
+    @property
+    def resolved_ledger_url(self) -> str:
+        """The ledger's URL, with its password if it has one. Never log it."""
+        if self.ledger_url is not None:
+            return self.ledger_url
+        return f"sqlite:///{platformdirs.user_data_path(NAME) / 'ledger.sqlite'}"
+
+
+def without_password(url: str) -> str:
+    """`url` as it may be logged or shown: user kept, password and query gone."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        return url.partition("?")[0]  # sqlite:///path
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    user = f"{parts.username}@" if parts.username else ""
+    return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, "", ""))
+
+
+def variable_of(field_name: str) -> str:
+    """The environment variable behind a field."""
+    alias = Settings.model_fields[field_name].validation_alias
+    return alias if isinstance(alias, str) else f"DLQ_{field_name.upper()}"
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        if name in Settings.model_fields:
+            name = variable_of(name)
+        lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+    return "Invalid settings. " + "; ".join(lines) + ". `docs/settings.md` lists them all."
