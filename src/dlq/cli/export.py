@@ -1,0 +1,77 @@
+"""`dlq export`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlq.cli import options
+from dlq.cli.output import as_json, note, progress
+from dlq.errors import InvalidInput
+
+Write = Callable[[str], object]
+
+
+def export(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default stdout.")
+    ] = None,
+    state: options.States = None,
+    error_type: options.ErrorType = None,
+    category: options.Category = None,
+    fingerprint: options.Fingerprint = None,
+    source_service: options.SourceService = None,
+) -> None:
+    """Write dead letters as JSON, one a line, however many there are.
+
+    A file is complete or not there: it gets its name only at the end.
+
+    \b
+    Examples:
+      dlq export --output failures.jsonl
+      dlq export --error-type spotify | jq -r .error_message | sort | uniq -c
+    """
+    from dlq.cli.manager import Manager
+
+    where = options.where(state, error_type, category, fingerprint, source_service)
+    manager = Manager.from_environment()
+    with manager.export(where) as found, progress("Exporting", found.total) as advance:
+        if output is None:
+            count = _copy(found.lines, _to_stdout, advance)
+        else:
+            with _whole_file(output) as write:
+                count = _copy(found.lines, write, advance)
+    note(f"Exported {count}." if output is None else f"Exported {count} to {output}.")
+
+
+def _copy(lines: Iterable[str], write: Write, advance: Callable[[int], None]) -> int:
+    count = 0
+    for line in lines:
+        write(line + "\n")
+        advance(1)
+        count += 1
+    return count
+
+
+def _to_stdout(line: str) -> None:
+    # On a terminal, what came from failures must not act on it.
+    sys.stdout.write(as_json(json.loads(line)) + "\n" if sys.stdout.isatty() else line)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Write]:
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file.write
+        part.replace(path)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)

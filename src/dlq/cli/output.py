@@ -1,0 +1,137 @@
+"""What the commands print: tables for people, tab-separated lines for pipes, JSON for programs.
+
+Results go to stdout; progress, notes and errors to stderr. Colours only on a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlq.cli.text import block, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`whole`: never wrapped or cut, since people copy it (ids)."""
+
+    name: str
+    whole: bool = False
+    right: bool = False
+
+
+def console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    """A table on a terminal; else lines of tab-separated values under a header."""
+    if sys.stdout.isatty():
+        _print_rich(columns, rows)
+        return
+    print_line("\t".join(column.name for column in columns))
+    for row in rows:
+        print_line("\t".join(one_line(value) for value in row))
+
+
+def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    cells = [[one_line(value) for value in row] for row in rows]
+    for index, column in enumerate(columns):
+        table.add_column(
+            column.name,
+            no_wrap=column.whole,
+            min_width=max((len(row[index]) for row in cells), default=0) if column.whole else None,
+            justify="right" if column.right else "left",
+            overflow="fold" if column.whole else "ellipsis",
+        )
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """Name and value, a line each; longer texts indented below their name."""
+    for name, value in fields:
+        text = block("–" if value is None else value)
+        if "\n" in text:
+            print_line(f"{name}:")
+            for line in text.split("\n"):
+                print_line(f"    {line}")
+        else:
+            print_line(f"{name + ':':<16}{text}")
+
+
+def print_line(line: str) -> None:
+    """`line` as it is: what comes from elsewhere must have been through `one_line`."""
+    sys.stdout.write(line + "\n")
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(as_json(value, indent=2) + "\n")
+
+
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON; pure ASCII on a terminal, where other characters might act on it."""
+    return json.dumps(value, indent=indent, ensure_ascii=sys.stdout.isatty())
+
+
+def note(text: str) -> None:
+    """A remark beside the result, on stderr."""
+    sys.stderr.write(block(text) + "\n")
+
+
+def print_error(text: str) -> None:
+    styled = f"\x1b[31mError:\x1b[0m {block(text)}" if _colours(sys.stderr) else None
+    sys.stderr.write((styled or f"Error: {block(text)}") + "\n")
+
+
+def _colours(stream: Any) -> bool:
+    import os
+
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while the block runs, if that is a terminal; yields "advance by"."""
+    if not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask on a terminal; without one, only `--yes` counts.
+
+    Raises: InvalidInput: nobody is there to answer.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        from dlq.errors import InvalidInput
+
+        raise InvalidInput(f"{question} There is no terminal to ask on: pass --yes.")
+    import typer
+
+    return typer.confirm(block(question), default=False, err=True)

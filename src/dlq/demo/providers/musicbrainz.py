@@ -1,0 +1,114 @@
+"""MusicBrainz' stand-in: search for a recording, and its allowance kept to the letter.
+
+Every request of an address counts, refused ones too; above the allowance all are refused
+until the rate has dropped.
+
+Source: musicbrainz.org, "MusicBrainz API / Search", "MusicBrainz API / Rate Limiting".
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from dlq.demo.catalogue import CatalogueTrack
+from dlq.demo.local_server import Answer, Request, json_answer
+from dlq.demo.plan import Keys
+from dlq.demo.providers.stand_in import StandIn, no_route
+
+WINDOW_S = 2.0
+SLACK = 2
+"""Requests above the allowance within a window: clocks and networks are not exact."""
+
+REFUSAL = (
+    "Your requests are exceeding the allowable rate limit. "
+    "Please see https://wiki.musicbrainz.org/XMLWebService for more information."
+)
+_QUERY = re.compile(r'recording:"(?P<title>.*)" AND artist:"(?P<artist>.*)"')
+
+
+class MusicBrainzStandIn(StandIn):
+    """`asked` and `refused` count the requests of clients whose User-Agent is `counted`."""
+
+    def __init__(
+        self,
+        tracks: Iterable[CatalogueTrack],
+        *,
+        requests_per_s: float,
+        unknown: Keys = frozenset(),
+        garbled: Keys = frozenset(),
+        counted: str = "SongNodes/",
+    ) -> None:
+        super().__init__(tracks, unknown)
+        self._most_in_window = requests_per_s * WINDOW_S + SLACK
+        self._garbled = garbled
+        self._recent: deque[float] = deque()
+        self._counted = counted
+        self.asked = 0
+        self.refused = 0
+
+    def reply(self, request: Request) -> Answer:
+        agent = request.headers.get("user-agent", "")
+        within = self._within_allowance(ours=agent.startswith(self._counted))
+        if (request.method, request.path) != ("GET", "/ws/2/recording"):
+            return no_route()
+        if "(" not in agent:
+            return json_answer(403, {"error": "Please set a meaningful User-Agent."})
+        if not within:
+            return json_answer(503, {"error": REFUSAL}, {"Retry-After": "1"})
+        query = _QUERY.fullmatch(request.query.get("query", ""))
+        if query is None or request.query.get("fmt") != "json":
+            return json_answer(400, {"error": "Unable to parse search"})
+        return self._found(self.find(_unescape(query["artist"]), _unescape(query["title"])))
+
+    def _within_allowance(self, *, ours: bool) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            self._recent.append(now)
+            while self._recent[0] < now - WINDOW_S:
+                self._recent.popleft()
+            within = len(self._recent) <= self._most_in_window
+            if ours:
+                self.asked += 1
+                self.refused += not within
+            return within
+
+    def _found(self, track: CatalogueTrack | None) -> Answer:
+        recordings = [] if track is None else [_recording(track)]
+        answer = json_answer(
+            200,
+            {
+                "created": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+                "count": len(recordings),
+                "offset": 0,
+                "recordings": recordings,
+            },
+        )
+        if track is not None and track.key in self._garbled:
+            # As from a proxy that lost the second half.
+            return Answer(200, answer.body[: len(answer.body) // 2])
+        return answer
+
+
+def _recording(track: CatalogueTrack) -> dict[str, Any]:
+    return {
+        "id": str(uuid.UUID(track.digest[:32])),
+        "score": 100,
+        "title": track.title,
+        "length": track.figure(150_000, 420_000),
+        "artist-credit": [
+            {
+                "name": track.artist,
+                "artist": {"name": track.artist, "sort-name": track.artist},
+            }
+        ],
+        "first-release-date": str(track.figure(2005, 2025)),
+    }
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)

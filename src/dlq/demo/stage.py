@@ -1,0 +1,253 @@
+"""Everything that runs during the demo: stand-ins, page, manager, crawl, worker.
+
+The children find each other through environment variables alone, as in production. State
+lives in one folder. With a broker in the environment the demo uses it under names of its
+own: its ledger is thrown away afterwards, and must not take in anybody else's dead letters.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pika
+from pika.exceptions import AMQPError
+
+from dlq.demo.manager_api import ManagerAPI
+from dlq.demo.plan import MUSICBRAINZ_REQUESTS_PER_S, Plan
+from dlq.demo.processes import Child
+from dlq.demo.providers import (
+    AudioAnalysisStandIn,
+    LastFMStandIn,
+    MusicBrainzStandIn,
+    Neighbour,
+    SpotifyStandIn,
+)
+from dlq.demo.site import MixPage
+from dlq.errors import SettingsError
+from dlq.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+HANDLERS = "scrapers.replay:handlers"
+NEIGHBOUR_REQUESTS_PER_S = 2.5 * MUSICBRAINZ_REQUESTS_PER_S
+SPOTIFY_ID = "demo-client"
+BROKER_NAMES = {
+    "DLQ_EXCHANGE": "enrichment.dlq.demo.exchange",
+    "DLQ_MAIN_QUEUE": "enrichment.dlq.demo.queue",
+    "DLQ_RETRY_QUEUE": "enrichment.dlq.demo.retry",
+    "DLQ_ANALYSIS_QUEUE": "enrichment.dlq.demo.analysis",
+    "DLQ_OUTCOMES_QUEUE": "enrichment.dlq.demo.outcomes",
+}
+NOT_INHERITED = ("DLQ_TOKEN", "DLQ_ALLOWED_HOSTS", "DLQ_INSECURE", *BROKER_NAMES)
+
+
+class Stage:
+    """Made, the stand-ins' ports are taken; entered, all but crawl and worker run."""
+
+    def __init__(self, plan: Plan, *, folder: Path, port: int) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+        self.items = folder / "items.jsonl"
+        self.enriched = folder / "enriched.jsonl"
+        self._checkout = find_checkout()
+        _must_be_free(port)
+        self._spotify_secret, self.lastfm_key = secrets.token_hex(16), secrets.token_hex(16)
+        self._stack = ExitStack()
+        self._broker_url = Settings.load().amqp_url
+        self._make_stand_ins(plan)
+        self._environment = self._shared_environment(port)
+        self.manager: Child
+
+    @property
+    def has_broker(self) -> bool:
+        return self._broker_url is not None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.push(self._stack)
+            self._stack.callback(self._remove_broker_names)
+            self._remove_broker_names()
+            for server in (self.spotify, self.musicbrainz, self.lastfm, self.page):
+                server.start()
+            self._stack.callback(self.neighbour.stop)
+            self.manager = self._start("manager", [_program("dlq"), "serve"])
+            stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def api(self) -> ManagerAPI:
+        return ManagerAPI(self.url)
+
+    def start_crawl(self) -> Child:
+        """The crawl, with a Last.fm key that is not valid."""
+        self.neighbour.start()
+        stats = self.folder / "crawl-stats.json"
+        return self._start(
+            "crawl",
+            [
+                sys.executable,
+                "-m",
+                "dlq.demo.crawl",
+                self.page.page_url,
+                str(self.items),
+                str(stats),
+            ],
+            LASTFM_API_KEY="not-a-valid-key",
+        )
+
+    def crawl_stats(self) -> dict[str, Any]:
+        """Scrapy's stats of the crawl that has ended."""
+        text = (self.folder / "crawl-stats.json").read_text(encoding="utf-8")
+        stats: dict[str, Any] = json.loads(text)
+        return stats
+
+    def recover(self) -> None:
+        """All providers are well again."""
+        self.spotify.recover()
+        self.neighbour.stop()
+        self.audio_analysis.start()
+
+    def start_worker(self) -> Child:
+        """The worker, with the key that is valid."""
+        return self._start(
+            "worker",
+            [_program("dlq"), "worker", HANDLERS],
+            LASTFM_API_KEY=self.lastfm_key,
+            ENRICHMENT_OUTPUT=str(self.enriched),
+        )
+
+    # --- how it is put together ---
+
+    def _make_stand_ins(self, plan: Plan) -> None:
+        enter = self._stack.enter_context
+        self.page = enter(MixPage(plan))
+        self.spotify = enter(
+            SpotifyStandIn(
+                plan.tracks,
+                client_id=SPOTIFY_ID,
+                client_secret=self._spotify_secret,
+                unknown=plan.unknown_to_spotify,
+                refuses=range(plan.spotify_refuses_from, plan.spotify_refuses_until),
+            )
+        )
+        self.musicbrainz = enter(
+            MusicBrainzStandIn(
+                plan.tracks,
+                requests_per_s=MUSICBRAINZ_REQUESTS_PER_S,
+                unknown=plan.unknown_to_musicbrainz,
+                garbled=plan.garbled_by_musicbrainz,
+            )
+        )
+        self.lastfm = enter(
+            LastFMStandIn(plan.tracks, api_key=self.lastfm_key, unknown=plan.unknown_to_lastfm)
+        )
+        self.audio_analysis = enter(AudioAnalysisStandIn(plan.tracks))
+        self.neighbour = Neighbour(
+            self.musicbrainz,
+            requests_per_s=NEIGHBOUR_REQUESTS_PER_S,
+            joins_at=plan.neighbour_from,
+            leaves_at_refused=plan.neighbour_until_refused,
+        )
+
+    def _shared_environment(self, port: int) -> dict[str, str]:
+        inherited = {n: v for n, v in os.environ.items() if n not in NOT_INHERITED}
+        return {
+            **inherited,
+            **(BROKER_NAMES if self.has_broker else {}),
+            "DLQ_HOST": "127.0.0.1",
+            "DLQ_PORT": str(port),
+            "DLQ_URL": self.url,
+            "DLQ_LEDGER_URL": f"sqlite:///{self.folder / 'ledger.sqlite'}",
+            "DLQ_SPOOL_DIR": str(self.folder / "spool"),
+            "DLQ_TOKENS_FILE": str(self.folder / "tokens.json"),
+            "SPOTIFY_URL": self.spotify.url,
+            "SPOTIFY_ACCOUNTS_URL": self.spotify.url,
+            "SPOTIFY_CLIENT_ID": SPOTIFY_ID,
+            "SPOTIFY_CLIENT_SECRET": self._spotify_secret,
+            "MUSICBRAINZ_URL": self.musicbrainz.url,
+            "MUSICBRAINZ_CONTACT": "demo@example.org",
+            "MUSICBRAINZ_REQUESTS_PER_S": str(MUSICBRAINZ_REQUESTS_PER_S),
+            "LASTFM_URL": self.lastfm.url,
+            "AUDIO_ANALYSIS_URL": self.audio_analysis.url,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+            "PYTHONPATH": os.pathsep.join(_python_path(self._checkout, inherited)),
+        }
+
+    def _start(self, name: str, command: list[str], **more: str) -> Child:
+        child = Child(
+            name,
+            command,
+            environment={**self._environment, **more},
+            log=self.folder / f"{name}.log",
+        )
+        self._stack.callback(child.stop)
+        return child
+
+    def _remove_broker_names(self) -> None:
+        """Of this run when it ends, of a run that was killed when the next begins."""
+        if self._broker_url is None:
+            return
+        try:
+            with pika.BlockingConnection(pika.URLParameters(self._broker_url)) as connection:
+                channel = connection.channel()
+                for variable, name in BROKER_NAMES.items():
+                    if variable == "DLQ_EXCHANGE":
+                        channel.exchange_delete(name)
+                    else:
+                        channel.queue_delete(name)
+        except (AMQPError, OSError) as error:
+            logger.warning("Could not remove the demo's queues from the broker: %r", error)
+
+
+def find_checkout() -> Path:
+    """The folder that holds `scrapers/`: the demo's pipeline is not part of the wheel.
+
+    Raises: SettingsError: not run from a checkout.
+    """
+    for folder in (Path(__file__).resolve().parents[3], Path.cwd()):
+        if (folder / "scrapers" / "pipelines" / "api_enrichment_pipeline.py").is_file():
+            return folder
+    raise SettingsError(
+        "The demo needs the repository: expected scrapers/pipelines/api_enrichment_pipeline.py "
+        "beside src/ or in the current folder. Clone the repository and run `make demo` there."
+    )
+
+
+def _must_be_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SettingsError(
+                f"Cannot listen on 127.0.0.1:{port}: {error.strerror or error}. "
+                "Stop what has the port, or choose another with --port."
+            ) from error
+
+
+def _python_path(checkout: Path, inherited: Mapping[str, str]) -> list[str]:
+    return [str(checkout), *filter(None, [inherited.get("PYTHONPATH")])]
+
+
+def _program(name: str) -> str:
+    """A program of this environment."""
+    return str(Path(sys.executable).with_name(name))

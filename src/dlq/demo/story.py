@@ -1,0 +1,301 @@
+"""The demo from beginning to end: a crawl fails, the DLQ catches, a replay mends.
+
+Every number that is told was asked of the manager, of Scrapy's stats or read from the
+files that were written. `--exit` ends with 0 only if all of it adds up.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlq.demo.catalogue import read_tracks
+from dlq.demo.manager_api import BATCH, ManagerAPI
+from dlq.demo.plan import LEAST_TRACKS, MUSICBRAINZ_REQUESTS_PER_S, make_plan
+from dlq.demo.processes import Child
+from dlq.demo.stage import Stage
+from dlq.demo.telling import Teller
+from dlq.errors import InvalidInput
+from dlq.settings import Settings
+
+DEFAULT_TRACKS = 60
+START_TIMEOUT_S = 30.0
+SETTLE_TIMEOUT_S = 30.0
+PER_TRACK_S = 2.0
+POLL_S = 0.1
+TRIES_PER_REPLAY = 3
+HOPELESS = frozenset({"not_found", "invalid_data"})
+"""Categories that no replay helps: these may remain at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    captured: int
+    stored: int
+    resolved: int
+    remaining: int
+    answers_on_disk: int
+    lost_causes: int
+    remaining_categories: frozenset[str]
+
+    def claims(self) -> list[tuple[bool, str]]:
+        """What must hold for the story to be true."""
+        return [
+            (0 < self.captured == self.stored, "every failure of the crawl is in the ledger"),
+            (
+                self.resolved + self.remaining == self.captured,
+                f"{self.resolved} resolved + {self.remaining} remaining = {self.captured} captured",
+            ),
+            (
+                0 < self.resolved == self.answers_on_disk,
+                f"each of the {self.resolved} resolved has its answer on disk",
+            ),
+            (
+                self.remaining == self.lost_causes and self.remaining_categories <= HOPELESS,
+                f"the {self.remaining} that remain are those which no replay can help",
+            ),
+        ]
+
+
+def run(
+    *,
+    exit_after: bool = False,
+    tracks: int | None = None,
+    port: int | None = None,
+    folder: Path | None = None,
+) -> int:
+    """Tell the story on stdout.
+
+    Args:
+        exit_after: end after the story; else stay up until Ctrl-C.
+        tracks: how many tracks of the catalogue to crawl; default 60.
+        port: of the manager; default DLQ_PORT, else 8024.
+        folder: keeps ledger, spool, items and logs; default a temporary one, removed.
+    Returns: 0 if the story came out as told, else 1.
+    Raises:
+        SettingsError: the port is taken, or this is not a checkout.
+        InvalidInput: too few tracks, or the folder is not empty.
+        DemoFailed: a process ended early, or something took too long.
+    """
+    count = DEFAULT_TRACKS if tracks is None else tracks
+    if count < LEAST_TRACKS:
+        raise InvalidInput(f"--tracks: expected at least {LEAST_TRACKS}, got {count}")
+    plan = make_plan(read_tracks(count))
+    with (
+        _terminable(),
+        _home(folder) as home,
+        Stage(plan, folder=home, port=port or Settings.load().port) as stage,
+    ):
+        try:
+            return _tell(Teller(), stage, stay=not exit_after)
+        except KeyboardInterrupt:
+            return 0 if not exit_after else 130
+
+
+def _tell(teller: Teller, stage: Stage, *, stay: bool) -> int:
+    with stage.api() as api:
+        _opening(teller, stage, api)
+        captured = _crawl(teller, stage, api)
+        _recovery(teller, stage)
+        worker = stage.start_worker()
+        _replay(teller, api)
+        _settle(teller, stage, api, worker)
+        came_true = _ending(teller, stage, api, captured)
+        if stay:
+            _look_around(teller, stage, worker)
+    return 0 if came_true else 1
+
+
+def _opening(teller: Teller, stage: Stage, api: ManagerAPI) -> None:
+    shape = "on your broker, under names of its own" if stage.has_broker else "no broker needed"
+    teller.chapter(f"1. A manager starts on {stage.url} ({shape})")
+    with teller.waiting("waiting for the manager"):
+        _until(api.is_ready, START_TIMEOUT_S, stage.manager, "did not become ready")
+    teller.say("Ready. Its ledger is an SQLite file that goes when the demo ends.")
+
+
+def _crawl(teller: Teller, stage: Stage, api: ManagerAPI) -> int:
+    """Returns: how many failures the crawl handed over."""
+    plan = stage.plan
+    teller.chapter(f"2. Scrapy crawls a page of {len(plan.tracks)} tracks and enriches each")
+    teller.say("The providers are stand-ins on this machine, and they have a bad day:")
+    teller.say("Spotify's rate limit is spent for a while; Last.fm's key is not valid;")
+    teller.say("another program at our address uses up MusicBrainz' allowance (scaled from 1")
+    teller.say(f"to {MUSICBRAINZ_REQUESTS_PER_S:.0f} requests a second, to spare your time);")
+    teller.say("the audio analysis is down; some tracks are unknown, some answers broken.")
+    crawl = stage.start_crawl()
+    started = time.monotonic()
+    limit_s = START_TIMEOUT_S + PER_TRACK_S * len(plan.tracks)
+    with teller.waiting("crawling") as status:
+        while crawl.is_running:
+            if time.monotonic() - started > limit_s:
+                raise crawl.failure(f"did not end within {limit_s:.0f} s")
+            status.update(f"crawling: {_lines(stage.items)} of {len(plan.tracks)} tracks done")
+            time.sleep(POLL_S)
+    if crawl.exit_code != 0:
+        crawl.must_run()
+    stats = stage.crawl_stats()
+    captured = _captured(stats)
+    with teller.waiting("waiting for the ledger"):
+        _until(
+            lambda: api.count("all") >= captured,
+            SETTLE_TIMEOUT_S,
+            stage.manager,
+            f"did not take in all {captured} dead letters",
+        )
+    _tell_crawl(teller, stage, api, time.monotonic() - started, captured)
+    return captured
+
+
+def _tell_crawl(
+    teller: Teller, stage: Stage, api: ManagerAPI, took_s: float, captured: int
+) -> None:
+    items = [json.loads(line) for line in stage.items.read_text("utf-8").splitlines()]
+    facts = sum(len(item["enrichment"]) for item in items)
+    without = sum(not item["enrichment"] for item in items)
+    teller.say("")
+    teller.say(f"After {took_s:.0f} s the crawl is through; it was never held up by a failure.")
+    teller.say(f"{len(items)} items came out, with {facts} enrichments; {without} without any.")
+    teller.say(f"{captured} failures were captured. What broke, by cause:")
+    teller.causes(api.causes())
+
+
+def _recovery(teller: Teller, stage: Stage) -> None:
+    stage.recover()
+    teller.chapter("3. The causes are mended")
+    teller.say("Spotify's window has passed, the neighbour is gone, the audio analysis is up,")
+    teller.say("and the worker starts with a Last.fm key that is valid.")
+
+
+def _replay(teller: Teller, api: ManagerAPI) -> None:
+    ids = [message["message_id"] for message in api.messages()]
+    teller.chapter(f"4. Replay: all {len(ids)}, in batches of {BATCH}")
+    teller.command("POST /dlq/replay/batch")
+    replayed = refused = 0
+    with teller.waiting("replaying") as status:
+        for start in range(0, len(ids), BATCH):
+            answer = api.replay(ids[start : start + BATCH], max_retries=TRIES_PER_REPLAY)
+            replayed += answer["replayed_count"]
+            refused += answer["failed_count"]
+            status.update(f"replaying: {replayed} of {len(ids)}")
+    teller.say(f"{replayed} replayed, {refused} refused.")
+
+
+def _settle(teller: Teller, stage: Stage, api: ManagerAPI, worker: Child) -> None:
+    limit_s = START_TIMEOUT_S + PER_TRACK_S * len(stage.plan.tracks)
+
+    def settled() -> bool:
+        stage.manager.must_run()
+        status.update(f"the worker enriches: {api.count('resolved')} came right")
+        return api.count("replaying") == 0
+
+    with teller.waiting("the worker enriches") as status:
+        _until(settled, limit_s, worker, "did not deal with every replay")
+
+
+def _ending(teller: Teller, stage: Stage, api: ManagerAPI, captured: int) -> bool:
+    causes = api.causes()
+    ending = Ending(
+        captured=captured,
+        stored=api.count("all"),
+        resolved=api.count("resolved"),
+        remaining=api.count(),
+        answers_on_disk=len(_resolved_on_disk(stage, api)),
+        lost_causes=stage.plan.lost_causes,
+        remaining_categories=frozenset(cause["category"] for cause in causes),
+    )
+    teller.chapter(f"5. {ending.resolved} of {captured} came right")
+    teller.say(f"{ending.remaining} remain, and why:")
+    teller.causes(causes)
+    claims = ending.claims()
+    for holds, text in claims:
+        teller.verdict(holds, text)
+    return all(holds for holds, _ in claims)
+
+
+def _look_around(teller: Teller, stage: Stage, worker: Child) -> None:
+    default = stage.url == Settings.model_fields["url"].default
+    dlq = "dlq" if default else f"DLQ_URL={stage.url} dlq"
+    teller.chapter("It all stays up. Look around, in another terminal:")
+    for line in (
+        f"curl '{stage.url}/dlq/messages?limit=5'",
+        f"curl {stage.url}/dlq/stats",
+        f"curl {stage.url}/dlq/errors/grouped",
+        f"curl {stage.url}/metrics",
+        f"{dlq} list",
+        f"{dlq} groups",
+    ):
+        teller.command(line)
+    teller.say(f"Logs, items and answers are in {stage.folder}. Ctrl-C ends everything.")
+    while True:
+        stage.manager.must_run()
+        worker.must_run()
+        time.sleep(1.0)
+
+
+# --- numbers -----------------------------------------------------------------------------
+
+
+def _captured(stats: dict[str, Any]) -> int:
+    """Failures that the crawl's client confirmed or keeps in its spool."""
+    return int(stats.get("dlq/confirmed", 0)) + int(stats.get("dlq/spooled", 0))
+
+
+def _resolved_on_disk(stage: Stage, api: ManagerAPI) -> set[str]:
+    """The resolved dead letters whose answer the worker has written."""
+    if not stage.enriched.exists():
+        return set()
+    lines = stage.enriched.read_text("utf-8").splitlines()
+    written = {json.loads(line)["message_id"] for line in lines}
+    return written & {message["message_id"] for message in api.messages("resolved")}
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+# --- surroundings ------------------------------------------------------------------------
+
+
+def _until(condition: Callable[[], bool], timeout_s: float, child: Child, failure: str) -> None:
+    """Raises: DemoFailed: the child ended, or the condition did not hold in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        child.must_run()
+        if time.monotonic() > deadline:
+            raise child.failure(f"{failure} within {timeout_s:.0f} s")
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def _home(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="dlq-demo-") as temporary:
+            yield Path(temporary)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise InvalidInput(f"Expected an empty folder for the demo, and {folder} holds files.")
+    yield folder.resolve()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: by unwinding, so that every child is stopped."""
+
+    def end(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,86 @@
+"""Transactions, and where the faults of a database become `LedgerUnavailable`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from dlq.errors import LedgerUnavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WRITE_ATTEMPTS = 3
+CONFLICTS = frozenset({"40001", "40P01"})
+"""SQLSTATE of a serialization failure and a deadlock: PostgreSQL undid one of two writers,
+which may simply write again."""
+
+
+class Database:
+    """Runs a piece of work as one transaction, from any thread.
+
+    `writer` and `reader` are the same on PostgreSQL. On SQLite the writer holds the one
+    connection that writes, so that writers queue here rather than fail on the file's lock.
+    """
+
+    def __init__(self, writer: Engine, reader: Engine, shown_url: str) -> None:
+        self.shown_url = shown_url
+        self._writer = writer
+        self._reader = reader
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Commit what `work` did, or nothing of it.
+
+        If the connection breaks during the commit itself, nobody can tell which: so every
+        piece of work here may be done again without harm.
+
+        Raises: LedgerUnavailable; whatever `work` raises.
+        """
+        attempt = 1
+        while True:
+            try:
+                with self._writer.begin() as connection:
+                    return work(connection)
+            except SQLAlchemyError as error:
+                if attempt == WRITE_ATTEMPTS or not _is_conflict(error):
+                    raise self._translated(error) from error
+                logger.info("Two writers met in the ledger; writing again: %s", _first_line(error))
+                attempt += 1
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Show `work` one unchanging state of the database. Raises: LedgerUnavailable."""
+        try:
+            with self._reader.begin() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise self._translated(error) from error
+
+    def close(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _translated(self, error: SQLAlchemyError) -> Exception:
+        """A fault of the database as `LedgerUnavailable`; a fault of ours as it is."""
+        unavailable = isinstance(error, PoolTimeout | DBAPIError)
+        if not unavailable or isinstance(error, IntegrityError | DataError):
+            return error
+        return LedgerUnavailable(
+            f"The ledger at {self.shown_url} cannot be used: {_first_line(error)}. Nothing was "
+            "changed. Check that the database runs, has room on its disk and may be written."
+        )
+
+
+def _is_conflict(error: SQLAlchemyError) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in CONFLICTS
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = str(cause).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(cause).__name__

@@ -1,0 +1,159 @@
+"""Moves of a dead letter from state to state, each with its line in the history.
+
+Whoever moves a dead letter locks its row first and looks at its state after: on PostgreSQL
+others wait at that row, on SQLite a writer is alone anyway.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
+
+from dlq.errors import NotFound
+from dlq.ledger.base import HistoryEntry
+from dlq.ledger.bulk import insert_rows
+from dlq.ledger.rows import history_entry_of
+from dlq.ledger.schema import DELETED, dead_letters, history, replays
+from dlq.states import State, check_move
+
+_LOCKED_COLUMNS = (
+    dead_letters.c.id,
+    dead_letters.c.message_id,
+    dead_letters.c.state,
+    dead_letters.c.replay_count,
+    dead_letters.c.failed_count,
+    dead_letters.c.open_replay_id,
+)
+
+
+@dataclass(slots=True)
+class Locked:
+    """A dead letter that nobody else can move until this transaction ends."""
+
+    id: int
+    message_id: str
+    state: State
+    replay_count: int
+    failed_count: int
+    open_replay_id: str | None
+
+
+def lock(connection: Connection, message_id: str) -> Locked:
+    """Raises: NotFound."""
+    found = lock_many(connection, [message_id])
+    if not found:
+        raise unknown(message_id)
+    return next(iter(found.values()))
+
+
+def lock_many(connection: Connection, message_ids: Collection[str]) -> dict[str, Locked]:
+    """Lock those that exist, in the order of their rows, so that two callers cannot wait for
+    each other."""
+    rows = _select_locked(connection, dead_letters.c.message_id.in_(message_ids))
+    return {row.message_id: row for row in rows}
+
+
+def lock_by_replay(connection: Connection, replay_id: str) -> Locked | None:
+    """The dead letter whose open replay this is; None if it is closed or unknown."""
+    owner = select(replays.c.dead_letter_id).where(replays.c.replay_id == replay_id)
+    rows = _select_locked(connection, dead_letters.c.id == owner.scalar_subquery())
+    return rows[0] if rows and rows[0].open_replay_id == replay_id else None
+
+
+def _select_locked(connection: Connection, condition: ColumnElement[bool]) -> list[Locked]:
+    query = (
+        select(*_LOCKED_COLUMNS)
+        .where(condition, dead_letters.c.state != DELETED)
+        .order_by(dead_letters.c.id)
+        .with_for_update()
+    )
+    return [locked_of(row) for row in connection.execute(query).mappings()]
+
+
+def locked_of(row: RowMapping) -> Locked:
+    values = {column.name: row[column] for column in _LOCKED_COLUMNS}
+    return Locked(**values | {"state": State(values["state"])})
+
+
+def move(
+    connection: Connection,
+    row: Locked,
+    target: State,
+    *,
+    actor: str,
+    reason: str,
+    at: dt.datetime,
+    replay_id: str | None = None,
+    **changes: Any,
+) -> None:
+    """Set the state and `changes` (further columns), and write it into the history.
+
+    Raises: IllegalTransition.
+    """
+    check_move(row.message_id, row.state, target)
+    put(connection, row, target, actor=actor, reason=reason, at=at, replay_id=replay_id, **changes)
+
+
+def put(
+    connection: Connection,
+    row: Locked,
+    target: State,
+    *,
+    actor: str,
+    reason: str,
+    at: dt.datetime,
+    replay_id: str | None,
+    **changes: Any,
+) -> None:
+    """Like `move` without asking whether the move is legal: to take one back."""
+    values = {"state": target.value, "updated_at": at, **changes}
+    connection.execute(update(dead_letters).where(dead_letters.c.id == row.id).values(**values))
+    entry = HistoryEntry(at, actor, row.state, target, reason, replay_id)
+    note(connection, [(row.id, entry)])
+    row.state = target
+    row.open_replay_id = changes.get("open_replay_id", row.open_replay_id)
+
+
+def note(connection: Connection, entries: Sequence[tuple[int, HistoryEntry]]) -> None:
+    """Write lines into the history of dead letters, given by row."""
+    insert_rows(
+        connection,
+        history,
+        [
+            {
+                "dead_letter_id": dead_letter_id,
+                "at": entry.at,
+                "actor": entry.actor,
+                "from_state": None if entry.from_state is None else entry.from_state.value,
+                "to_state": None if entry.to_state is None else entry.to_state.value,
+                "reason": entry.reason,
+                "replay_id": entry.replay_id,
+            }
+            for dead_letter_id, entry in entries
+        ],
+    )
+
+
+def history_of(connection: Connection, message_id: str) -> list[HistoryEntry]:
+    """Oldest first, also of what was deleted. Raises: NotFound."""
+    query = (
+        select(*history.c)
+        .join(dead_letters, dead_letters.c.id == history.c.dead_letter_id)
+        .where(dead_letters.c.message_id == message_id)
+        .order_by(history.c.id)
+    )
+    entries = [history_entry_of(row) for row in connection.execute(query).mappings()]
+    if not entries:
+        raise unknown(message_id)
+    return entries
+
+
+def unknown(message_id: str) -> NotFound:
+    return NotFound(
+        f"No dead letter has the message_id {message_id!r}. It may have been deleted, or not "
+        "have arrived yet."
+    )

@@ -1,0 +1,1 @@
+"""The HTTP API: a router a noun. Endpoints are thin; what they do lives in the manager."""

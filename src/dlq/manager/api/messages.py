@@ -1,0 +1,133 @@
+"""Dead letters: list, read, publish, export, delete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi.responses import StreamingResponse
+
+from dlq.errors import InvalidInput
+from dlq.ledger.base import Arrival, Filter, Ledger
+from dlq.manager.access import Admin, Operator, Viewer
+from dlq.manager.api.context import TheManager, audited, problems
+from dlq.manager.api.schemas import (
+    MAX_BATCH,
+    DeadLetterStory,
+    DeadLetterView,
+    Done,
+    IncomingMessage,
+    PublishResponse,
+    PublishResult,
+)
+from dlq.manager.arrivals import arrival_of
+from dlq.message import encode
+from dlq.states import State
+
+router = APIRouter(prefix="/dlq", tags=["dead letters"])
+
+
+def where(
+    state: Annotated[
+        list[Literal["all", "pending", "scheduled", "replaying", "resolved", "parked"]] | None,
+        Query(description="Default: what is in the DLQ (pending, scheduled, parked)."),
+    ] = None,
+    error_type: Annotated[str | None, Query(max_length=64, examples=["spotify"])] = None,
+    category: Annotated[str | None, Query(max_length=64, examples=["rate_limit"])] = None,
+    fingerprint: Annotated[str | None, Query(max_length=64)] = None,
+    source_service: Annotated[str | None, Query(max_length=255)] = None,
+) -> Filter:
+    states = None
+    if state:
+        states = tuple(State) if "all" in state else tuple(State(name) for name in state)
+    return Filter(states, error_type, category, fingerprint, source_service)
+
+
+Where = Annotated[Filter, Depends(where)]
+
+
+@router.get("/messages", summary="List dead letters", responses=problems())
+def list_messages(
+    manager: TheManager,
+    _: Viewer,
+    where: Where,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_BATCH)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    order: Literal["oldest", "newest"] = "oldest",
+) -> list[DeadLetterView]:
+    """In order of arrival, so that pages stay where they are while more arrive.
+
+    `X-Total-Count` says how many there are in all.
+    """
+    response.headers["X-Total-Count"] = str(manager.ledger.count(where))
+    letters = manager.ledger.page(where, limit=limit, offset=offset, newest_first=order == "newest")
+    return [DeadLetterView.of(letter) for letter in letters]
+
+
+@router.post("/messages", status_code=201, summary="Publish failures", responses=problems())
+def publish_messages(
+    manager: TheManager,
+    principal: Operator,
+    messages: Annotated[IncomingMessage | list[IncomingMessage], Body()],
+) -> PublishResponse:
+    """One failure or up to 1,000, for producers without AMQP. All are stored, or none.
+
+    Idempotent by `message_id`: posted again, it is answered with `duplicate`.
+    """
+    given = messages if isinstance(messages, list) else [messages]
+    if not 1 <= len(given) <= MAX_BATCH:
+        raise InvalidInput(f"Expected 1 to {MAX_BATCH} messages, got {len(given)}.")
+    target = given[0].message_id or "" if len(given) == 1 else f"{len(given)} messages"
+    with audited(manager.ledger, principal, "publish", target):
+        results = manager.ingest.store([_arrival(message) for message in given])
+    return PublishResponse(
+        accepted=len(results),
+        results=[
+            PublishResult(message_id=r.message_id, disposition=r.disposition.value) for r in results
+        ],
+    )
+
+
+@router.get("/export", summary="Stream dead letters as JSON lines", responses=problems())
+def export(manager: TheManager, _: Viewer, where: Where) -> StreamingResponse:
+    """One JSON object a line, in order of arrival; `X-Total-Count` is what there was when it
+    began. Memory stays constant however many there are."""
+    return StreamingResponse(
+        _lines(manager.ledger, where),
+        media_type="application/x-ndjson",
+        headers={"X-Total-Count": str(manager.ledger.count(where))},
+    )
+
+
+@router.get(
+    "/messages/{message_id:path}", summary="One dead letter's story", responses=problems(404)
+)
+def get_message(manager: TheManager, _: Viewer, message_id: str) -> DeadLetterStory:
+    ledger = manager.ledger
+    letter = ledger.get(message_id)
+    return DeadLetterStory.tell(letter, ledger.history(message_id), ledger.replays(message_id))
+
+
+@router.delete(
+    "/message/{message_id:path}",
+    summary="Delete a dead letter for good",
+    responses=problems(404, 409),
+)
+def delete_message(manager: TheManager, principal: Admin, message_id: str) -> Done:
+    """Irreversible. Its history, and who deleted it, stay."""
+    with audited(manager.ledger, principal, "delete", message_id):
+        manager.ledger.delete(message_id, actor=principal.name)
+    return Done(success=True, message=f"Message {message_id} permanently deleted")
+
+
+def _arrival(incoming: IncomingMessage) -> Arrival:
+    return arrival_of(encode(incoming.message(), replay_id=incoming.replay_id))
+
+
+def _lines(ledger: Ledger, where: Filter) -> Iterator[bytes]:
+    for letter in ledger.iterate(where):
+        view = DeadLetterView.of(letter).model_dump(mode="json")
+        yield json.dumps(view, ensure_ascii=False).encode("utf-8") + b"\n"

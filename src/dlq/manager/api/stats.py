@@ -1,0 +1,61 @@
+"""Statistics and groups: what broke, and how much of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from dlq.manager.access import Admin, Viewer
+from dlq.manager.api.context import TheManager, problems
+from dlq.manager.api.schemas import AuditView, CauseGroup, DLQStats, ErrorGroup
+
+router = APIRouter(prefix="/dlq", tags=["statistics"])
+
+
+@router.get("/stats", summary="Counts and ages", responses=problems())
+def stats(manager: TheManager, _: Viewer) -> DLQStats:
+    """Exact. The main queue, and the total, count ledger and broker together; the counts by
+    error type and service are over the ledger."""
+    depths = manager.depths()
+    seen = manager.ledger.stats()
+    main = depths[manager.settings.main_queue]
+    now = dt.datetime.now(dt.UTC)
+    return DLQStats(
+        total_messages=seen.in_dlq if main is None else main,
+        by_error_type=seen.by_error_type,
+        by_service=seen.by_service,
+        oldest_message_age_seconds=_age_s(seen.oldest_at, now),
+        newest_message_age_seconds=_age_s(seen.newest_at, now),
+        queue_stats=depths,
+        by_state={state.value: count for state, count in seen.by_state.items()},
+    )
+
+
+@router.get(
+    "/errors/grouped", summary="Dead letters by error type, or by cause", responses=problems()
+)
+def grouped(
+    manager: TheManager,
+    _: Viewer,
+    by: Annotated[
+        Literal["error_type", "cause"], Query(description="cause: by fingerprint.")
+    ] = "error_type",
+) -> list[CauseGroup] | list[ErrorGroup]:
+    if by == "cause":
+        return [CauseGroup.of(group) for group in manager.ledger.groups_by_cause()]
+    return [ErrorGroup.of(group) for group in manager.ledger.groups_by_error_type()]
+
+
+@router.get("/audit", summary="Who did what", responses=problems())
+def audit(
+    manager: TheManager, _: Admin, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> list[AuditView]:
+    """Newest first."""
+    return [AuditView.of(entry) for entry in manager.ledger.audits(limit=limit)]
+
+
+def _age_s(instant: dt.datetime | None, now: dt.datetime) -> int | None:
+    # A producer's clock may run ahead of ours; an age is never negative.
+    return None if instant is None else max(0, int((now - instant).total_seconds()))

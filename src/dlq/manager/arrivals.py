@@ -1,0 +1,88 @@
+"""From a wire message to what the ledger stores: read, diagnose, name the cause.
+
+Whatever came over AMQP or over HTTP goes through `arrival_of`, so that both are understood
+in the same way. It never raises for anything a message may hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dlq.classify import Category, Diagnosis, diagnose_text
+from dlq.deaths import Death, parse_deaths
+from dlq.fingerprint import cause_of
+from dlq.ledger.base import Arrival
+from dlq.message import REPLAY_ID_HEADER, Decoded, DLQMessage, Form, WireMessage, decode
+from dlq.topology import EXPIRED_ROUTING_KEY
+
+
+def arrival_of(
+    wire: WireMessage, *, redelivered: bool = False, retry_queue: str | None = None
+) -> Arrival:
+    """Args:
+    retry_queue: its name, to know what RabbitMQ sent back from there.
+    """
+    decoded = decode(wire)
+    death = _death_in(wire, retry_queue)
+    returned = death is not None and death.reason == "expired"
+    message = decoded.message
+    if death is not None and not returned:
+        # A worker rejected the replay without a word: the broker's account is the new error.
+        message = message.model_copy(
+            update={"error_message": death.sentence(), "stack_trace": None, "category": None}
+        )
+    diagnosis = _diagnosis(message, decoded)
+    cause = cause_of(message, diagnosis)
+    return Arrival(
+        wire=wire,
+        message=message.model_copy(
+            update={
+                "category": diagnosis.category.value,
+                "http_status": diagnosis.http_status,
+                "error_class": diagnosis.error_class,
+            }
+        ),
+        form=decoded.form,
+        had_id=decoded.had_id,
+        redelivered=redelivered,
+        category=diagnosis.category.value,
+        fingerprint=cause.fingerprint,
+        title=cause.title,
+        replay_id=_replay_id(wire),
+        returned=returned,
+    )
+
+
+def _diagnosis(message: DLQMessage, decoded: Decoded) -> Diagnosis:
+    """The producer saw the exception itself, so its category and status win over words."""
+    read = diagnose_text(
+        message.error_message,
+        error_class=message.error_class,
+        error_type=message.error_type,
+        stack_trace=message.stack_trace,
+        http_status=message.http_status,
+    )
+    category = read.category
+    if decoded.form is Form.MALFORMED:
+        category = Category.MALFORMED
+    elif message.category in set(Category):
+        category = Category(message.category)
+    return replace(
+        read,
+        category=category,
+        error_class=message.error_class or read.error_class,
+        http_status=message.http_status or read.http_status,
+    )
+
+
+def _death_in(wire: WireMessage, retry_queue: str | None) -> Death | None:
+    """The broker's account, if the message came back from the retry queue."""
+    if wire.routing_key != EXPIRED_ROUTING_KEY:
+        return None
+    deaths = parse_deaths(wire.headers)
+    return next((death for death in deaths if death.queue == retry_queue), None)
+
+
+def _replay_id(wire: WireMessage) -> str | None:
+    value = wire.headers.get(REPLAY_ID_HEADER)
+    return value if isinstance(value, str) and 0 < len(value) <= 64 else None

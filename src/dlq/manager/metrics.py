@@ -1,0 +1,105 @@
+"""Prometheus metrics: counters that the manager keeps, gauges read from the ledger at scrape.
+
+A registry per manager, not the process-wide one, so that several can live in one process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from dlq.ledger.base import Disposition, Ledger
+
+QUANTILES = (0.5, 0.9, 0.99)
+MAX_ERROR_TYPES = 50
+"""error_type is an open set that producers choose; a label must stay bounded."""
+
+Depths = Callable[[], Mapping[str, int | None]]
+"""Depth by queue name; None where it is not known."""
+
+
+class Metrics:
+    """What the manager counts, and the page that Prometheus reads."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._replays = Counter(
+            "dlq_replay",
+            "Replays asked for, by what came of it.",
+            ["status"],
+            registry=self._registry,
+        )
+        self._ingested = Counter(
+            "dlq_ingested",
+            "Messages taken into the ledger, by what was done with them.",
+            ["disposition"],
+            registry=self._registry,
+        )
+        for status in ("success", "error", "not_found"):
+            self._replays.labels(status)
+        for disposition in Disposition:
+            self._ingested.labels(disposition.value)
+
+    def replay(self, status: str) -> None:
+        """status: success, error or not_found."""
+        self._replays.labels(status).inc()
+
+    def ingested(self, disposition: Disposition) -> None:
+        self._ingested.labels(disposition.value).inc()
+
+    def watch(self, ledger: Ledger, depths: Depths) -> None:
+        self._registry.register(_LedgerCollector(ledger, depths))
+
+    def page(self) -> bytes:
+        """The text format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _LedgerCollector(Collector):
+    """Exact figures, asked for at each scrape."""
+
+    def __init__(self, ledger: Ledger, depths: Depths) -> None:
+        self._ledger = ledger
+        self._depths = depths
+
+    def describe(self) -> Iterable[Metric]:
+        # Without it the registry would scrape once at registration.
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        yield self._queue_depths()
+        yield self._by_error_type()
+        yield self._ages()
+
+    def _queue_depths(self) -> Metric:
+        family = GaugeMetricFamily(
+            "dlq_messages_total", "Messages in each queue of the DLQ.", labels=["queue"]
+        )
+        for name, depth in self._depths().items():
+            if depth is not None:  # not known is absent, never 0
+                family.add_metric([name], depth)
+        return family
+
+    def _by_error_type(self) -> Metric:
+        family = GaugeMetricFamily(
+            "dlq_messages_by_error_type", "Dead letters in the DLQ.", labels=["error_type"]
+        )
+        counts = sorted(self._ledger.stats().by_error_type.items(), key=lambda item: -item[1])
+        for error_type, count in counts[:MAX_ERROR_TYPES]:
+            family.add_metric([error_type], count)
+        if rest := sum(count for _, count in counts[MAX_ERROR_TYPES:]):
+            family.add_metric(["other"], rest)
+        return family
+
+    def _ages(self) -> Metric:
+        family = Metric("dlq_message_age_seconds", "Age of dead letters in the DLQ.", "summary")
+        ages = self._ledger.ages(QUANTILES, dt.datetime.now(dt.UTC))
+        for quantile, age_s in zip(QUANTILES, ages, strict=False):
+            family.add_sample("dlq_message_age_seconds", {"quantile": str(quantile)}, age_s)
+        return family

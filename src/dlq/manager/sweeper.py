@@ -1,0 +1,59 @@
+"""The sweeper brings back what got stuck between two custodians.
+
+Every few seconds: replays that were begun but never confirmed are handed over again under
+the same replay_id, and what has been `replaying` past its time comes back as `returned`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+
+from dlq.errors import DLQError
+from dlq.ledger.base import Ledger
+from dlq.manager.replay import Replayer
+from dlq.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+
+
+class Sweeper:
+    """One thread; a sweep that fails is logged, and the next one tries again."""
+
+    def __init__(self, ledger: Ledger, replayer: Replayer, settings: Settings) -> None:
+        self._ledger = ledger
+        self._replayer = replayer
+        self._interval_s = settings.sweep_interval_s
+        # A replay still waiting for its confirm must not be sent a second time beside it.
+        self._unconfirmed_for = dt.timedelta(seconds=2 * settings.confirm_timeout_s)
+        grace_s = settings.replay_grace_s if settings.amqp_url else 0.0
+        self._silent_for = dt.timedelta(seconds=settings.retry_ttl_ms / 1000 + grace_s)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dlq-sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def sweep(self, now: dt.datetime) -> None:
+        resent = self._replayer.resend_unconfirmed(now - self._unconfirmed_for, BATCH)
+        if resent:
+            logger.info("Handed over %d replays again that had not been confirmed", resent)
+        returned = self._ledger.return_overdue(now - self._silent_for, BATCH)
+        if returned:
+            logger.warning("%d replays had no taker in time and are back in the DLQ", returned)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            try:
+                self.sweep(dt.datetime.now(dt.UTC))
+            except DLQError as error:
+                logger.warning("Sweep failed: %s", error)
+            except Exception:
+                logger.exception("Sweep failed")

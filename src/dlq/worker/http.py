@@ -1,0 +1,159 @@
+"""Requests to the manager's API, with its answers turned into our errors.
+
+Used by the worker's HTTP source and by the CLI.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from dlq.errors import (
+    BrokerUnavailable,
+    DLQError,
+    IllegalTransition,
+    InvalidInput,
+    LedgerUnavailable,
+    NotFound,
+    PublishRejected,
+)
+from dlq.settings import Settings, without_password
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 30.0
+
+
+class ManagerHttp:
+    """One manager, by its URL and token; thread-safe.
+
+    Every method raises:
+        BrokerUnavailable: nothing answers there, or the manager's broker is away.
+        LedgerUnavailable: the manager's database is away.
+        PublishRejected: the token is missing, unknown, or its role does not suffice.
+        NotFound, IllegalTransition, InvalidInput: as the manager says.
+        DLQError: anything else, with what came.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = without_password(settings.url)
+        headers = {"Accept": "application/json"}
+        if settings.token is not None:
+            headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
+        self._client = httpx.Client(
+            base_url=settings.url,
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            # A proxy of the environment cannot reach this machine's loopback.
+            trust_env=not is_loopback(settings.url),
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Any = None,
+        json: Any = None,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """One request, answered 2xx.
+
+        Args:
+            path: from the root, its parts already percent-encoded.
+            timeout_s: for the answer; default ANSWER_TIMEOUT_S.
+        """
+        with self._translated():
+            response = self._client.request(
+                method, path, params=params, json=json, timeout=self._timeout(timeout_s)
+            )
+        raise_for_answer(response, self.url)
+        return response
+
+    @contextmanager
+    def stream(self, path: str, *, params: Any = None) -> Iterator[httpx.Response]:
+        """A GET whose body is read as it comes."""
+        with self._translated(), self._client.stream("GET", path, params=params) as response:
+            if response.is_error:
+                response.read()
+            raise_for_answer(response, self.url)
+            yield response
+
+    def close(self) -> None:
+        self._client.close()
+
+    @staticmethod
+    def _timeout(timeout_s: float | None) -> httpx.Timeout:
+        return httpx.Timeout(timeout_s or ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise BrokerUnavailable(
+                f"The manager at {self.url} took too long to answer. Try again; if it goes on, "
+                "look at its log and at GET /health."
+            ) from error
+        except httpx.HTTPError as error:
+            raise BrokerUnavailable(
+                f"The manager at {self.url} does not answer ({type(error).__name__}). "
+                "Is it running? Start it with `dlq serve`, or set DLQ_URL."
+            ) from error
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def raise_for_answer(response: httpx.Response, url: str) -> None:
+    """Do nothing for 2xx; else raise what the answer means."""
+    if response.is_success:
+        return
+    code, detail = _problem(response)
+    if response.status_code == 401:
+        raise PublishRejected(
+            f"The manager at {url} wants a token, and does not know the one given: {detail} "
+            "Make one with `dlq token create NAME --role …` beside the manager, and set DLQ_TOKEN."
+        )
+    if response.status_code == 403:
+        raise PublishRejected(f"The manager at {url} refuses: {detail}")
+    raise _error_class(response.status_code, code)(detail)
+
+
+def _error_class(status: int, code: str) -> type[DLQError]:
+    by_code = {"ledger_unavailable": LedgerUnavailable, "broker_unavailable": BrokerUnavailable}
+    if code in by_code:
+        return by_code[code]
+    if status >= 500:
+        return BrokerUnavailable
+    by_status: dict[int, type[DLQError]] = {
+        404: NotFound,
+        409: IllegalTransition,
+        422: InvalidInput,
+    }
+    return by_status.get(status, DLQError)
+
+
+def _problem(response: httpx.Response) -> tuple[str, str]:
+    """The answer's code and text, as far as it has any."""
+    try:
+        document = response.json()
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict) and isinstance(document.get("detail"), str):
+        return str(document.get("code", "")), document["detail"]
+    return "", (
+        f"{response.request.url.path} answered {response.status_code} {response.reason_phrase}, "
+        "not as a DLQ manager does. Check DLQ_URL."
+    )
