@@ -41,9 +41,6 @@ class Track:
             )
         return cls(artist.strip(), title.strip(), item.get("preview_url") or None)
 
-    def __str__(self) -> str:
-        return f"{self.artist} – {self.title}"
-
 
 class Provider(Protocol):
     """One API. `name` is its error_type in the dead-letter queue."""
@@ -77,10 +74,13 @@ class ProviderError(Exception):
 
 
 class TrackNotFound(ProviderError):
-    """The provider answered, and does not know the track."""
+    """The provider answered, and does not know the track.
 
-    def __init__(self, provider: str, track: Track) -> None:
-        super().__init__(f"Track not found: {provider} has no match for {track}")
+    Which track is in the payload, not in the text: all such failures have one cause.
+    """
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"Track not found: {provider} has no match for artist and title")
 
 
 class UnreadableAnswer(ProviderError, ValueError):

@@ -66,22 +66,20 @@ class LastFM:
                 raise
             raise refusal(LABEL, response) from None  # a gateway's page, not Last.fm's JSON
         if "error" in document:
-            raise _numbered_error(track, document, response)
+            raise _numbered_error(document, response)
         if not response.is_success:
             raise refusal(LABEL, response)
         return _facts(document)
 
 
-def _numbered_error(
-    track: Track, document: dict[str, Any], response: httpx.Response
-) -> ProviderError:
+def _numbered_error(document: dict[str, Any], response: httpx.Response) -> ProviderError:
     message = str(document.get("message", ""))
     try:
         code = int(document["error"])
     except (TypeError, ValueError) as error:
         return unexpected_shape(LABEL, error)
     if code == INVALID_PARAMETERS and "not found" in message.lower():
-        return TrackNotFound(LABEL, track)
+        return TrackNotFound(LABEL)
     return LastFMError(code, message, response)
 
 

@@ -53,7 +53,7 @@ class MusicBrainz:
             )
         if not response.is_success:
             raise refusal(LABEL, response, _error_text(response))
-        return _best_match(track, read_object(LABEL, response))
+        return _best_match(read_object(LABEL, response))
 
 
 def _escape(text: str) -> str:
@@ -67,11 +67,11 @@ def _error_text(response: httpx.Response) -> str | None:
         return None
 
 
-def _best_match(track: Track, document: dict[str, Any]) -> dict[str, Any]:
+def _best_match(document: dict[str, Any]) -> dict[str, Any]:
     try:
         recordings = document["recordings"]
         if not recordings or int(recordings[0]["score"]) < LEAST_SCORE:
-            raise TrackNotFound(LABEL, track)
+            raise TrackNotFound(LABEL)
         best = recordings[0]
         return {
             "id": best["id"],

@@ -50,7 +50,7 @@ class Spotify:
             response = await self._search(track, await self._valid_token(refused=refused))
         if not response.is_success:
             raise refusal(LABEL, response, _error_text(response))
-        return _best_match(track, read_object(LABEL, response))
+        return _best_match(read_object(LABEL, response))
 
     async def _search(self, track: Track, token: str) -> httpx.Response:
         query = f'track:"{_plain(track.title)}" artist:"{_plain(track.artist)}"'
@@ -97,11 +97,11 @@ def _error_text(response: httpx.Response) -> str | None:
     return ": ".join(str(part) for part in (error, document.get("error_description")) if part)
 
 
-def _best_match(track: Track, document: dict[str, Any]) -> dict[str, Any]:
+def _best_match(document: dict[str, Any]) -> dict[str, Any]:
     try:
         items = document["tracks"]["items"]
         if not items:
-            raise TrackNotFound(LABEL, track)
+            raise TrackNotFound(LABEL)
         best = items[0]
         return {
             "id": best["id"],

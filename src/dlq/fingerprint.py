@@ -16,12 +16,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from dlq.causes import LASTFM_NAMES, Category
 from dlq.classify import Diagnosis
+from dlq.classify.providers import display_name
+from dlq.classify.rules import LASTFM_NAMES, Category
+from dlq.classify.tracebacks import Frame, Link, Section, parse_traceback
+from dlq.classify.wording import levelled, reason_phrase
 from dlq.message import DLQMessage
-from dlq.providers import display_name
-from dlq.tracebacks import Frame, Link, Section, parse_traceback
-from dlq.wording import levelled, reason_phrase
 
 ALGORITHM_VERSION = 1
 """Part of the hash: raise it with any change that moves dead letters to other groups."""
@@ -33,6 +33,7 @@ MAX_FRAMES = 12
 """The innermost; the ways in (a shell, a worker, a test) would split one cause."""
 
 _PLACEHOLDER = re.compile(r"<(?:value|id|url|host|path|time|email|n)>")
+_ERRNO_PREFIX = re.compile(r"^\[Errno -?\d{1,5}\] ")
 _NOT_A_NAME = re.compile(r"[^\w.-]+")
 
 
@@ -123,7 +124,7 @@ def _name(diagnosis: Diagnosis, error_class: str) -> str:
         return ""
     if diagnosis.http_status is not None:
         return f"{diagnosis.http_status} {reason_phrase(diagnosis.http_status)}".strip()
-    return error_class.rpartition(".")[2]
+    return one_line(error_class.rpartition(".")[2], MAX_DETAIL_CHARS)
 
 
 def _message_of(text: str, diagnosis: Diagnosis) -> str:
@@ -139,7 +140,8 @@ def _detail(text: str, rule: str) -> str:
     if kind == "errno":
         return os.strerror(getattr(errno, code)).lower() if hasattr(errno, code) else code
     first_line = next(iter(text.strip().splitlines()), "")
-    return one_line(_PLACEHOLDER.sub("…", levelled(first_line)), MAX_DETAIL_CHARS)
+    told = _PLACEHOLDER.sub("…", levelled(_ERRNO_PREFIX.sub("", first_line)))
+    return one_line(told.removesuffix(": …"), MAX_DETAIL_CHARS)
 
 
 def _function(frames: list[Frame]) -> str:

@@ -196,7 +196,7 @@ def replay_of(
 ) -> WireMessage:
     """The original message as a replay sends it: same body, properties and headers, less the
     broker's accounts and expiration, plus the replay's own headers."""
-    headers = without_deaths(wire.headers) | {
+    headers = without_deaths(wire_headers(wire)) | {
         "x-replayed-at": iso_z(replayed_at),
         REPLAY_ID_HEADER: replay_id,
         "x-replay-count": number,
@@ -254,7 +254,7 @@ def decode(wire: WireMessage, *, received_at: dt.datetime | None = None) -> Deco
                 return decoded
         elif "item" in document and isinstance(document.get("error_context"), dict):
             return _legacy(source, document)
-    if is_dead_lettered(wire.headers):
+    if is_dead_lettered(source.headers):
         return _dead_lettered(source)
     return _malformed(source)
 
@@ -265,9 +265,10 @@ class _Source:
     def __init__(self, wire: WireMessage, received_at: dt.datetime) -> None:
         self.wire = wire
         self.received_at = received_at
-        self.headers = {str(k): _readable(v) for k, v in wire.headers.items()}
+        self.headers = {name: representable(v) for name, v in wire_headers(wire).items()}
         self.problem: str | None = None
         self.document = self._parse_body()
+        self.parsed = self.problem is None
         given = _string(wire.properties.get("message_id"))
         if not given and isinstance(self.document, dict):
             given = _string(self.document.get("message_id"))
@@ -287,7 +288,7 @@ class _Source:
 
     def payload(self) -> dict[str, Any]:
         """The body as an object, whatever it was."""
-        if self.problem is None:
+        if self.parsed:
             return as_object(self.document)
         try:
             return {"text": clean_text(self.wire.body.decode("utf-8"))}
@@ -323,7 +324,7 @@ def _current(source: _Source, document: dict[str, Any]) -> Decoded | None:
         **document,
         "message_id": source.message_id,
         "correlation_id": source.correlation_id(document),
-        "routing_key": _string(document.get("routing_key")) or source.wire.routing_key,
+        "routing_key": _string(document.get("routing_key")) or _routing_key(source),
         "timestamp": (_instant(document.get("timestamp")) or failed_at).replace(microsecond=0),
         "failed_at": failed_at,
         "retry_count": _count(document.get("retry_count"), headers.get("x-retry-count")),
@@ -384,7 +385,7 @@ def _legacy(source: _Source, document: dict[str, Any]) -> Decoded:
 
 def _dead_lettered(source: _Source) -> Decoded:
     """A message of another service that RabbitMQ rejected, expired or dropped for us."""
-    deaths = parse_deaths(source.wire.headers)
+    deaths = parse_deaths(wire_headers(source.wire))
     last = deaths[0] if deaths else None
     failed_at = source.instant(last.died_at if last else None)
     message = DLQMessage(
@@ -439,8 +440,9 @@ def _malformed(source: _Source) -> Decoded:
 # --- reading single values ---------------------------------------------------------------
 
 
-def _readable(value: Any) -> Any:
-    return representable(value)
+def wire_headers(wire: WireMessage) -> dict[str, Any]:
+    """Headers with names that are text; pika gives bytes for names that are not UTF-8."""
+    return {_string(name) or str(name): value for name, value in wire.headers.items()}
 
 
 def _string(value: Any) -> str | None:
@@ -472,7 +474,9 @@ def _http_status(value: Any) -> int | None:
 
 
 def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 <= value < 2**31 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 2**31 else None
 
 
 def _instant(value: Any) -> dt.datetime | None:
@@ -500,7 +504,9 @@ def _header_metadata(headers: Mapping[str, Any]) -> Any:
 
 
 def _routing_key(source: _Source) -> str:
-    return clean_text(source.wire.routing_key) or routing_key_for(source.error_type())
+    # AMQP cannot carry a longer one, but not everything came by AMQP.
+    given = shorten_utf8(clean_text(source.wire.routing_key), SHORTSTR_BYTES)
+    return given or routing_key_for(source.error_type())
 
 
 def _provider_of(routing_key: str) -> str:

@@ -107,7 +107,7 @@ def _container(value: Any, inside: frozenset[int], depth: int) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return _binary(bytes(value))
     if isinstance(value, Mapping):
-        return {_key(k): _convert(v, inside, depth) for k, v in value.items()}
+        return _mapping(value, inside, depth)
     if isinstance(value, AbstractSet):
         return sorted((_convert(v, inside, depth) for v in value), key=_sort_key)
     if isinstance(value, list | tuple):
@@ -119,6 +119,16 @@ def _container(value: Any, inside: frozenset[int], depth: int) -> Any:
     if as_mapping is not None:
         return _convert(as_mapping, inside, depth)
     return _safe_repr(value)
+
+
+def _mapping(value: Mapping[Any, Any], inside: frozenset[int], depth: int) -> dict[str, Any]:
+    converted: dict[str, Any] = {}
+    for raw_key, raw_value in value.items():
+        key = _key(raw_key)
+        if key in converted:  # 1 and "1" are one key in JSON, and neither may be lost
+            key = f"{key} ({type(raw_key).__name__})"
+        converted[key] = _convert(raw_value, inside, depth)
+    return converted
 
 
 def _as_mapping(value: Any) -> Mapping[Any, Any] | None:

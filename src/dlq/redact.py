@@ -97,7 +97,8 @@ def _items(values: list[Any] | tuple[Any, ...], depth: int) -> list[Any] | tuple
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----"
-    r"[A-Za-z0-9+/=\s\\:,]*(?:-(?!----)[A-Za-z0-9+/=\s\\:,]*)*(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?"
+    r"[A-Za-z0-9+/=\s\\:,]*(?:-(?!----)[A-Za-z0-9+/=\s\\:,]*)*"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?"
 )
 _URL_PASSWORD = re.compile(
     r"(?<![\w+.-])([A-Za-z][\w+.-]{0,30}://[^\s/?#@:'\"<>]*+:)"
@@ -107,7 +108,7 @@ _URL_PASSWORD = re.compile(
 _SHAPES = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"eyJ[\w-]{8,}+\.[\w-]{4,}+(?:\.[\w-]*+){0,3}"  # JWT
-    r"|(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Z])"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"
     r"|gh[pousr]_[A-Za-z0-9]{20,}+|github_pat_\w{20,}+|glpat-[\w-]{16,}+"
     r"|xox[a-z]-[A-Za-z0-9-]{10,}+|hooks\.slack\.com/services/[\w/]{16,}+"
     r"|(?:[spr]k_(?:live|test)|whsec)_[A-Za-z0-9]{10,}+"
@@ -119,11 +120,11 @@ _BARE_SCHEME = re.compile(
     r"\b((?:bearer|basic)\s{1,4})(?=[\w.~+/-]*[\d=])[\w.~+/-]{8,}+=*", re.IGNORECASE
 )
 _NAME = re.compile(
-    r"(?<![\w.-])(?<!//)(?P<name>[\w.-]++)"
+    r"(?<![\w.-])(?<!//)(?:(?<=%)[0-9A-Fa-f]{2})?(?P<name>[\w.-]++)"
     r"\\{0,4}[\"']?\]?(?P<sign>\s{0,4}(?:=>?|:|%3[Dd])\s{0,4}|>)"
 )
 _QUOTED = re.compile(
-    r"(?P<before>b?(?P<quote>\\{0,4}[\"']))(?P<value>(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))*)"
+    r"(?P<before>[\[(]{0,2}b?(?P<quote>\\{0,4}[\"']))(?P<value>(?:(?!(?P=quote))(?:\\.|[^\\\r\n]))*)"
 )
 _UNQUOTED = re.compile(
     r"(?P<before>)"
@@ -142,8 +143,8 @@ _FACTS = frozenset({"empty", "expired", "incorrect", "invalid", "missing", "requ
 def redact_text(text: str) -> str:
     """`text` with each secret replaced by `[redacted]`; doing it twice changes nothing more."""
     text = _PEM.sub(REDACTED, text)
-    text = _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
     text = _SHAPES.sub(REDACTED, text)
+    text = _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
     text = _without_named_values(text)
     return _BARE_SCHEME.sub(rf"\1{REDACTED}", text)
 

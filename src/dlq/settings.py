@@ -155,15 +155,18 @@ class Settings(BaseSettings):
     @field_validator("url")
     @classmethod
     def _http_url(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("http", "https"):
+        if not _is_url(value, "http", "https"):
             raise ValueError("expected http://host:port or https://host:port")
         return value.rstrip("/")
 
     @field_validator("broker_url")
     @classmethod
     def _amqp_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in ("amqp", "amqps"):
-            raise ValueError("expected amqp://user:pass@host:port/vhost or amqps://…")
+        if value is not None and not _is_url(value.get_secret_value(), "amqp", "amqps"):
+            raise ValueError(
+                "expected amqp://user:pass@host:port/vhost or amqps://…, with what is special "
+                "in a password percent-encoded"
+            )
         return value
 
     @model_validator(mode="after")
@@ -210,13 +213,25 @@ class Settings(BaseSettings):
         return f"sqlite:///{platformdirs.user_data_path(NAME) / 'ledger.sqlite'}"
 
 
+def _is_url(text: str, *schemes: str) -> bool:
+    """Whether it is a URL of one of these schemes with a host, and a port that can be."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def without_password(url: str) -> str:
     """`url` as it may be logged or shown: user kept, password and query gone."""
-    parts = urlsplit(url)
-    if parts.hostname is None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, f":{parts.port}" if parts.port else ""
+    except ValueError:  # whose own words would show a part of the password
+        return f"{url.partition(':')[0]}://…"
+    if host is None:
         return url.partition("?")[0]  # sqlite:///path
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    port = f":{parts.port}" if parts.port else ""
+    host = f"[{host}]" if ":" in host else host
     user = f"{parts.username}@" if parts.username else ""
     return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, "", ""))
 

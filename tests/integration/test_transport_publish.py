@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import ssl
+import subprocess
 import threading
 import time
 from concurrent.futures import Future, wait
@@ -31,9 +33,11 @@ from tests.integration.transport_tools import (
     take_one,
     wire,
 )
+from tests.support.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.rabbitmq import BrokerNode
 
@@ -230,6 +234,45 @@ def test_a_missing_virtual_host_is_named(broker: BrokerNode, broker_settings: Se
         assert "no-such-vhost" in str(error)
     finally:
         publisher.close(5)
+
+
+def test_amqps_is_spoken_and_the_certificate_checked(
+    broker: BrokerNode,
+    broker_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with FaultProxy(broker.port, tls=context) as proxy:
+        vhost = (broker_settings.amqp_url or "").rpartition("/")[2]
+        url = broker.url(vhost, port=proxy.port).replace("amqp:", "amqps:")
+        stranger = AmqpPublisher(Settings(broker_url=url), name="test-untrusted")
+        error = stranger.publish(wire()).exception(10)
+        assert isinstance(error, BrokerUnavailable)
+        assert "certificate" in str(error).lower()
+        stranger.close(5)
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        publisher = AmqpPublisher(Settings(broker_url=url), name="test-tls")
+        large = wire(body=b"x" * 1_000_000)
+        assert publisher.publish(large).result(10) is None
+        publisher.close(5)
+    assert take_one(broker_settings, broker_settings.main_queue).body == large.body
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """(certificate, key) for 127.0.0.1."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    subject = "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [*command.split(), *subject.split(), "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
 
 
 def test_while_down_a_publish_fails_at_once() -> None:

@@ -24,12 +24,13 @@ from typing import Any
 import psycopg
 import pytest
 
+pytest_plugins = ["tests.support.ledger"]  # ledgers on both databases, for whoever has this one
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 DEBIAN_ROOT = Path("/usr/lib/postgresql")
 SPEED_OVER_DURABILITY = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
     "shared_buffers": "64MB",
@@ -61,6 +62,8 @@ class PostgresCluster:
 
     def start(self) -> None:
         """Start, or start again after `stop` or `kill` with the same data and port."""
+        if self._server is not None and self._server.poll() is None:
+            return
         data = self._folder / "data"
         if not data.exists():
             self._run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync")
@@ -88,10 +91,11 @@ class PostgresCluster:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def fresh_database(self) -> str:
-        """Create an empty database. Returns: its URL."""
+    def fresh_database(self, like: str | None = None) -> str:
+        """Create a database: empty, or a copy of the one at the URL `like`. Returns: its URL."""
         name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        template = like.rpartition("/")[2] if like else "template0"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:

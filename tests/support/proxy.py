@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Coroutine
 
 CALL_TIMEOUT_S = 10.0
@@ -22,15 +23,16 @@ class FaultProxy:
 
     `cut()` resets every connection; `black_hole()` lets nothing pass, while connections stay
     open and new ones are accepted; `heal()` lets what was held go on, as TCP would send it
-    again. `refuse()` stops listening, until `heal()`.
+    again. `refuse()` stops listening, until `heal()`. With `tls` it speaks TLS to the client.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.port = free_port()
         self.connections_seen = 0
         self.connections_cut = 0
         self.bytes_held = 0
         self._target_port = target_port
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._passing = asyncio.Event()
@@ -74,7 +76,9 @@ class FaultProxy:
     async def _listen(self) -> None:
         self._passing.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(
+                self._accept, "127.0.0.1", self.port, ssl=self._tls
+            )
 
     async def _hold(self) -> None:
         self._passing.clear()
@@ -111,17 +115,16 @@ class FaultProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         upstream: asyncio.StreamWriter | None = None
+        pumps: list[asyncio.Task[None]] = []
         try:
             await self._passing.wait()
             up_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target_port)
             self._writers.add(upstream)
-            await asyncio.wait(
-                {
-                    asyncio.ensure_future(self._pump(reader, upstream)),
-                    asyncio.ensure_future(self._pump(up_reader, writer)),
-                },
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            pumps = [
+                self._loop.create_task(self._pump(reader, upstream)),
+                self._loop.create_task(self._pump(up_reader, writer)),
+            ]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
             pass  # the server is down: the client sees its connection close
         finally:
@@ -129,6 +132,9 @@ class FaultProxy:
                 if end is not None:
                     self._writers.discard(end)
                     end.transport.abort()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:

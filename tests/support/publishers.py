@@ -82,6 +82,13 @@ class MemoryPublisher:
 Answer = tuple[int, Any]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed resets its connection: no news here."""
+
+
 class Intake:
     """An HTTP server with the manager's `POST /dlq/messages`. `answer` may be replaced to
     script what comes back: it gets the posted documents, returns status and JSON (or text)."""
@@ -92,8 +99,7 @@ class Intake:
         self.posts: list[list[dict[str, Any]]] = []
         self.tokens: list[str | None] = []
         self.answer: Callable[[list[dict[str, Any]]], Answer] = accept
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ import time
 
 import httpx
 import pytest
-from scrapers.providers import ProviderError, Track, TrackNotFound
+from scrapers.providers import ProviderError, TrackNotFound
 
 from dlq.contrib.tries import Done, GivenUp, try_repeatedly
 from dlq.worker.attempt import TryPolicy
@@ -58,7 +58,7 @@ async def test_after_three_tries_it_is_given_up_with_the_last_error() -> None:
         answered(403),
         answered(404),
         answered(422),
-        TrackNotFound("Spotify", Track("A", "T")),
+        TrackNotFound("Spotify"),
         AttributeError("a bug of ours"),
     ],
     ids=str,

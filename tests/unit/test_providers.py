@@ -117,7 +117,7 @@ async def test_an_unknown_track_is_told_as_not_found_and_not_tried_again(
         MusicBrainz(world.config, http),
         LastFM(world.config, http),
     ):
-        with pytest.raises(TrackNotFound, match="Nobody – Nothing") as caught:
+        with pytest.raises(TrackNotFound, match="Track not found") as caught:
             await provider.enrich(asked(STRANGER))
         diagnosis = diagnose(caught.value, error_type=provider.name)
         assert (diagnosis.category, diagnosis.transient) == (Category.NOT_FOUND, False)
@@ -173,6 +173,19 @@ async def test_lastfm_tells_a_bad_key_as_auth_without_showing_it(
     diagnosis = diagnose(caught.value, error_type="lastfm")
     assert (diagnosis.category, diagnosis.transient) == (Category.AUTH, False)
     assert "hush-hush" not in str(caught.value)
+
+
+async def test_no_log_shows_a_key_or_a_secret(
+    world: World, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    config = replace(world.config, lastfm_api_key="hush-hush", spotify_client_secret="hush-hush")
+    for provider in (LastFM(config, http), Spotify(config, http)):
+        with pytest.raises(ProviderError):
+            await provider.enrich(asked(KNOWN))
+    assert world.lastfm.statuses == {403: 1}
+    assert caplog.records
+    assert "hush-hush" not in caplog.text
 
 
 class Fixed(LocalServer):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dlq.errors import DLQError
 
 if TYPE_CHECKING:
+    from dlq.cli.manager import Manager
     from dlq.settings import Settings
     from dlq.transport.amqp import QueueDepth
 
@@ -47,38 +48,31 @@ def manager_checks(settings: Settings) -> Iterator[Check]:
     """The manager's own word about itself, its ledger and its broker."""
     from dlq.cli.manager import Manager
 
-    manager = Manager(settings)
-    before = dt.datetime.now(dt.UTC)
-    try:
-        health = manager.health()
-    except DLQError as error:
-        yield Check("manager", Verdict.FAIL, str(error))
-        return
-    finally:
-        manager.close()
-    after = dt.datetime.now(dt.UTC)
-    yield Check("manager", Verdict.OK, f"{manager.url}, version {health.get('version')}")
-    yield _access_check(settings)
+    with Manager(settings) as manager:
+        before = dt.datetime.now(dt.UTC)
+        try:
+            health = manager.health()
+        except DLQError as error:
+            yield Check("manager", Verdict.FAIL, str(error))
+            return
+        after = dt.datetime.now(dt.UTC)
+        yield Check("manager", Verdict.OK, f"{manager.url}, version {health.get('version')}")
+        yield _access_check(manager)
     yield _ledger_check(health.get("ledger"))
     yield _clock_check(health.get("timestamp"), before, after)
     yield from _shape_checks(settings, health)
 
 
-def _access_check(settings: Settings) -> Check:
-    from dlq.cli.manager import Manager
-
-    manager = Manager(settings)
+def _access_check(manager: Manager) -> Check:
     try:
         manager.stats()
     except DLQError as error:
         return Check("access", Verdict.FAIL, str(error), "Set DLQ_TOKEN to a valid token.")
-    finally:
-        manager.close()
     return Check("access", Verdict.OK, "the manager answers this token or machine")
 
 
 def _ledger_check(ledger: Any) -> Check:
-    if isinstance(ledger, Mapping) and ledger.get("ok"):
+    if isinstance(ledger, Mapping) and ledger.get("ok") is True:
         return Check("ledger", Verdict.OK, "answers and can be written")
     problem = ledger.get("problem") if isinstance(ledger, Mapping) else None
     return Check(
@@ -205,7 +199,7 @@ def spool_check(settings: Settings) -> Check:
         return Check(
             "spool",
             Verdict.WARN,
-            f"{rejected} messages were refused by the other side",
+            f"refused by the other side: {rejected}",
             "See why: dlq spool list --rejected; then: dlq spool flush --rejected",
         )
     if waiting:
@@ -213,7 +207,7 @@ def spool_check(settings: Settings) -> Check:
         return Check(
             "spool",
             Verdict.WARN,
-            f"{waiting} messages wait on this host ({share:.0f}% of its bound)",
+            f"waiting on this host: {waiting} ({share:.0f}% of its bound in bytes)",
             "They go out by themselves with the next publish; now: dlq spool flush",
         )
     return Check("spool", Verdict.OK, "empty")

@@ -32,8 +32,9 @@ def delete(
     what = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
     if not confirmed(f"Delete {what} for good?", yes=yes):
         raise typer.Abort
-    manager = Manager.from_environment()
-    failed = [(message_id, error) for message_id in ids if (error := _delete(manager, message_id))]
+    with Manager.from_environment() as manager:
+        tried = [(message_id, _delete(manager, message_id)) for message_id in ids]
+    failed = [(message_id, error) for message_id, error in tried if error is not None]
     deleted = len(ids) - len(failed)
     if as_json:
         errors = [{"message_id": i, "code": e.code, "error": str(e)} for i, e in failed]

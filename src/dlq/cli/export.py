@@ -40,8 +40,11 @@ def export(
     from dlq.cli.manager import Manager
 
     where = options.where(state, error_type, category, fingerprint, source_service)
-    manager = Manager.from_environment()
-    with manager.export(where) as found, progress("Exporting", found.total) as advance:
+    with (
+        Manager.from_environment() as manager,
+        manager.export(where) as found,
+        progress("Exporting", found.total) as advance,
+    ):
         if output is None:
             count = _copy(found.lines, _to_stdout, advance)
         else:

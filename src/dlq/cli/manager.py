@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from dlq.cli.where import Where
 from dlq.errors import BrokerUnavailable
 from dlq.settings import Settings
 from dlq.worker.http import ManagerHttp
+
+if TYPE_CHECKING:
+    import httpx
 
 MAX_PAGE = 1000
 
@@ -29,7 +32,7 @@ class Export:
 
 
 class Manager:
-    """Raises, in each method, what `ManagerHttp` raises."""
+    """A context manager. Raises, in each method, what `ManagerHttp` raises."""
 
     def __init__(self, settings: Settings) -> None:
         self._http = ManagerHttp(settings)
@@ -41,7 +44,8 @@ class Manager:
         return cls(Settings.load())
 
     def health(self) -> dict[str, Any]:
-        return self._object("GET", "/health")
+        """Also of a manager without its ledger, which answers 503."""
+        return self._document(self._http.request("GET", "/health", also_fine=503))
 
     def messages(
         self, where: Where, *, limit: int, offset: int = 0, newest_first: bool = False
@@ -92,11 +96,16 @@ class Manager:
             total = int(response.headers.get("X-Total-Count", 0))
             yield Export((line for line in response.iter_lines() if line), total)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def _object(self, method: str, path: str, *, json: Any = None) -> dict[str, Any]:
-        response = self._http.request(method, path, json=json)
+        return self._document(self._http.request(method, path, json=json))
+
+    def _document(self, response: httpx.Response) -> dict[str, Any]:
         try:
             document = response.json()
         except ValueError:

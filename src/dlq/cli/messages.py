@@ -13,12 +13,12 @@ from dlq.cli.text import age_since, block, one_line
 
 COLUMNS = (
     Column("ID", whole=True),
-    Column("STATE"),
-    Column("TYPE"),
-    Column("CATEGORY"),
-    Column("AGE", right=True),
-    Column("TRIES", right=True),
-    Column("REPLAYS", right=True),
+    Column("STATE", whole=True),
+    Column("TYPE", whole=True, from_width=96),
+    Column("CATEGORY", whole=True, from_width=110),
+    Column("AGE", whole=True, right=True),
+    Column("TRIES", right=True, from_width=120),
+    Column("REPLAYS", right=True, from_width=120),
     Column("CAUSE"),
 )
 
@@ -45,9 +45,8 @@ def list_messages(
     from dlq.cli.manager import Manager
 
     where = options.where(state, error_type, category, fingerprint, source_service)
-    page = Manager.from_environment().messages(
-        where, limit=limit, offset=offset, newest_first=newest
-    )
+    with Manager.from_environment() as manager:
+        page = manager.messages(where, limit=limit, offset=offset, newest_first=newest)
     if as_json:
         print_json(page.messages)
         return
@@ -72,7 +71,8 @@ def show_message(
     """
     from dlq.cli.manager import Manager
 
-    message = Manager.from_environment().message(message_id)
+    with Manager.from_environment() as manager:
+        message = manager.message(message_id)
     if as_json:
         print_json(message)
         return
@@ -108,7 +108,7 @@ def _facts(message: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Category", message.get("category")),
         ("Cause", f"{message.get('title')} ({message.get('fingerprint')})"),
         ("Failed", f"{failed_at} ({age_since(failed_at)} ago)"),
-        ("Tries", f"{message['retry_count']} by the pipeline"),
+        ("Tries", message["retry_count"]),
         ("Replays", message.get("replay_count")),
         ("Next replay", message.get("next_replay_at")),
         ("Service", message["source_service"]),

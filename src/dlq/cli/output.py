@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`whole`: never wrapped or cut, since people copy it (ids)."""
+    """`whole`: never wrapped or cut, since people copy it (ids) or it is short anyway.
+    `from_width`: left out on terminals with fewer characters in a line."""
 
     name: str
     whole: bool = False
     right: bool = False
+    from_width: int = 0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -50,9 +52,11 @@ def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Non
     from rich.table import Table
     from rich.text import Text
 
+    screen = console()
+    shown = [i for i, column in enumerate(columns) if column.from_width <= screen.width]
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    cells = [[one_line(value) for value in row] for row in rows]
-    for index, column in enumerate(columns):
+    cells = [[one_line(row[i]) for i in shown] for row in rows]
+    for index, column in enumerate(columns[i] for i in shown):
         table.add_column(
             column.name,
             no_wrap=column.whole,
@@ -62,7 +66,7 @@ def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Non
         )
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    screen.print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:

@@ -69,14 +69,14 @@ def replay(
 
     where = options.where(state, error_type, category, fingerprint, source_service)
     check_choice(message_ids, everything, where)
-    manager = Manager.from_environment()
-    ids = list(dict.fromkeys(message_ids or ())) or manager.message_ids(where)
-    if not ids and not as_json:
-        note("Nothing to replay.")
-        return
-    if not message_ids and not confirmed(f"Replay {_letters(len(ids))}?", yes=yes):
-        raise typer.Abort
-    done = _replay(manager, ids, max_retries=max_retries, batch_size=batch_size, pause_s=pause)
+    with Manager.from_environment() as manager:
+        ids = list(dict.fromkeys(message_ids or ())) or manager.message_ids(where)
+        if not ids and not as_json:
+            note("Nothing to replay.")
+            return
+        if not message_ids and not confirmed(f"Replay {_letters(len(ids))}?", yes=yes):
+            raise typer.Abort
+        done = _replay(manager, ids, max_retries=max_retries, batch_size=batch_size, pause_s=pause)
     _report(done, len(ids), as_json=as_json)
 
 

@@ -114,7 +114,7 @@ def flush(
     from dlq.settings import Settings
 
     if rejected:
-        note(f"{_spool().retry_rejected()} rejected messages are tried again.")
+        note(f"Rejected before, tried again: {_spool().retry_rejected()}")
     flushed = flush_spool(Settings.load(), timeout)
     if as_json:
         print_json(dataclasses.asdict(flushed))
@@ -144,7 +144,7 @@ def readdress(
 
     if not confirmed(f"Send all that waits for {old} to {new}?", yes=yes):
         raise typer.Abort
-    print_line(f"{_spool().readdress(old, new)} messages readdressed.")
+    print_line(f"Readdressed: {_spool().readdress(old, new)}")
 
 
 def _spool() -> Spool:

@@ -14,14 +14,14 @@ from dlq.cli.text import age, age_since, one_line
 CAUSE_COLUMNS = (
     Column("FINGERPRINT", whole=True),
     Column("COUNT", right=True),
-    Column("TYPE"),
-    Column("CATEGORY"),
-    Column("FIRST", right=True),
-    Column("LAST", right=True),
+    Column("TYPE", whole=True, from_width=96),
+    Column("CATEGORY", whole=True),
+    Column("FIRST", right=True, from_width=96),
+    Column("LAST", whole=True, right=True),
     Column("CAUSE"),
 )
 TYPE_COLUMNS = (
-    Column("TYPE"),
+    Column("TYPE", whole=True),
     Column("COUNT", right=True),
     Column("FIRST", right=True),
     Column("LAST", right=True),
@@ -44,7 +44,8 @@ def show_stats(as_json: options.Json = False) -> None:
     """
     from dlq.cli.manager import Manager
 
-    stats = Manager.from_environment().stats()
+    with Manager.from_environment() as manager:
+        stats = manager.stats()
     if as_json:
         print_json(stats)
         return
@@ -75,7 +76,8 @@ def show_groups(
     """
     from dlq.cli.manager import Manager
 
-    groups = Manager.from_environment().groups(by.value.replace("-", "_"))
+    with Manager.from_environment() as manager:
+        groups = manager.groups(by.value.replace("-", "_"))
     if as_json:
         print_json(groups)
     elif not groups:

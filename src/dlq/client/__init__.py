@@ -10,7 +10,7 @@ from dlq.client.courier import Flushed, flush_spool
 from dlq.client.default import publish_to_dlq
 from dlq.client.failure import Failure
 from dlq.client.flood import FloodReport
-from dlq.client.handling import Handling, handling
+from dlq.client.handling import Handling
 from dlq.client.receipt import Custody, Receipt
 from dlq.client.spool import Spool, SpoolEntry, SpoolSummary
 
@@ -27,6 +27,5 @@ __all__ = [
     "SpoolEntry",
     "SpoolSummary",
     "flush_spool",
-    "handling",
     "publish_to_dlq",
 ]

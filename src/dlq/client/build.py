@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dlq.classify import Diagnosis, diagnose, diagnose_text
-from dlq.client.describe import as_exception, cut, message_of, trace_of
+from dlq.client.describe import as_exception, cut, message_of, told, trace_of
 from dlq.client.failure import Failure
 from dlq.errors import InvalidInput
 from dlq.message import (
@@ -132,8 +132,12 @@ def _diagnosis(error: Any, exception: BaseException | None, error_type: str | No
 def _part(name: str, make: Callable[[], T], otherwise: T) -> T:
     try:
         return make()
-    except Exception:
-        logger.exception("The %s of a failure cannot be read; the dead letter goes without", name)
+    except Exception as trouble:  # noqa: BLE001 - logged; this part only is lost
+        logger.warning(
+            "The %s of a failure cannot be read; the dead letter goes without: %s",
+            name,
+            told(trouble),
+        )
         return otherwise
 
 

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar, cast
 from dlq.backoff import full_jitter
 from dlq.classify import diagnose
 from dlq.client.core import Core, refused
+from dlq.client.describe import told
 from dlq.client.failure import Failure
 from dlq.client.receipt import Receipt
 from dlq.client.steps import run, run_async
@@ -53,8 +54,8 @@ class CaptureOptions:
             return None
         try:
             diagnosis = diagnose(error, error_type=self.error_type)
-        except Exception:
-            logger.exception("An exception could not be classified; it is not tried again")
+        except Exception as trouble:  # noqa: BLE001 - logged; what is unknown is not retried
+            logger.warning("A failure cannot be classified, not tried again: %s", told(trouble))
             return None
         if not diagnosis.transient:
             return None
@@ -180,7 +181,7 @@ class Capture:
 
     def _passes(self, error: Exception) -> bool:
         """Whether this one is not ours to publish."""
-        return isinstance(error, self._options.ignore) or hasattr(error, PUBLISHED_MARK)
+        return isinstance(error, self._options.ignore) or _is_marked(error)
 
     def _publish(self, error: Exception, item: Any, tries: int) -> None:
         try:
@@ -221,8 +222,8 @@ class Capture:
             if item is not None:
                 return item(*args, **kwargs)
             return _bound_arguments(function, args, kwargs)
-        except Exception:
-            logger.exception("The item of a failed call cannot be found; its arguments are sent")
+        except Exception as trouble:  # noqa: BLE001 - logged; the arguments stand in
+            logger.warning("The item of a failed call cannot be found: %s", told(trouble))
             return {"args": args, "kwargs": kwargs}
 
 
@@ -231,6 +232,13 @@ def _bound_arguments(
 ) -> dict[str, Any]:
     bound = inspect.signature(function).bind(*args, **kwargs).arguments
     return {name: value for name, value in bound.items() if name not in ("self", "cls")}
+
+
+def _is_marked(error: Exception) -> bool:
+    try:
+        return hasattr(error, PUBLISHED_MARK)
+    except Exception:  # noqa: BLE001 - a hostile exception: better published twice than never
+        return False
 
 
 def _mark(error: Exception, receipt: Receipt) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from dlq.client.build import dead_letter, failed_again, fitting_wire, program_name
 from dlq.client.courier import Courier, OpenPublisher, open_publisher
+from dlq.client.describe import message_of, told
 from dlq.client.failure import Failure
 from dlq.client.flood import FloodHook, FloodWatch
 from dlq.client.handling import Handling, handling_of
@@ -126,8 +127,8 @@ class Core:
         try:
             message = dead_letter(failure, source_service=self._source_service, same_as=same_as)
             return self._addressed(message, handling)
-        except Exception:
-            logger.exception("A dead letter could not be built; a minimal one is sent instead")
+        except Exception as trouble:  # noqa: BLE001 - logged; the failure itself must not be lost
+            logger.warning("A minimal dead letter is sent, since: %s", told(trouble))
             plain = Failure(
                 {"unreadable": type(failure.item).__name__}, type(failure.error).__name__
             )
@@ -163,8 +164,8 @@ class Core:
 
 def refused(error: Exception, count: int) -> list[Receipt]:
     """The last resort: something failed that nobody foresaw, and the caller must not suffer."""
-    logger.error("A failure could not be published to the DLQ", exc_info=error)
-    return [Receipt(new_message_id(), Custody.REFUSED, repr(error)) for _ in range(count)]
+    logger.error("A failure could not be published to the DLQ: %s", told(error))
+    return [Receipt(new_message_id(), Custody.REFUSED, message_of(error)) for _ in range(count)]
 
 
 def _close(processes: dict[int, _Process], timeout_s: float) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from dlq.client.describe import message_of, told
 from dlq.client.drain import Drainer
 from dlq.client.reachability import Reachability
 from dlq.client.receipt import Custody, Receipt
@@ -27,8 +28,8 @@ from dlq.transport.base import Publisher
 
 logger = logging.getLogger(__name__)
 
-SPOOL_SHARE = 0.25
-SPOOL_SHARE_MAX_S = 1.0
+SPOOL_SHARE = 0.3
+SPOOL_SHARE_MAX_S = 3.0
 """Of the time a call may take, this is kept back for the disk."""
 FLUSH_POLL_S = 0.05
 
@@ -159,7 +160,13 @@ class Courier:
     def _publish(self, wire: WireMessage) -> Future[None] | None:
         if self._reachability.is_down:
             return None
-        return self._publisher.publish(wire)
+        try:
+            return self._publisher.publish(wire)
+        except Exception as trouble:  # noqa: BLE001 - logged; the message goes to the spool
+            logger.error("Publishing to %s failed: %s", self.destination, told(trouble))  # noqa: TRY400
+            failed: Future[None] = Future()
+            failed.set_exception(BrokerUnavailable(message_of(trouble)))
+            return failed
 
     def _spool_unconfirmed(self, tries: Sequence[_Try]) -> None:
         for attempt in tries:

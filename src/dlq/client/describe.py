@@ -24,10 +24,12 @@ MARGIN_CHARS = 4096
 
 def as_exception(error: Any) -> BaseException | None:
     """The exception behind `error`, also behind a Twisted `Failure`; None for a text."""
-    if isinstance(error, BaseException):
-        return error
-    value = getattr(error, "value", None)
-    return value if isinstance(value, BaseException) else None
+    try:
+        # A Failure is itself a BaseException.
+        inner = error.value if hasattr(error, "getTraceback") else error
+    except Exception:  # noqa: BLE001 - a hostile exception that lets nobody look at it
+        inner = error
+    return inner if isinstance(inner, BaseException) else None
 
 
 def message_of(error: Any) -> str:
@@ -47,6 +49,12 @@ def trace_of(error: BaseException) -> str | None:
     except Exception:  # noqa: BLE001 - a hostile exception: its message will have to do
         return None
     return cut(_redacted(text, TRACE_CHARS, keep_end=True), TRACE_CHARS)
+
+
+def told(trouble: BaseException) -> str:
+    """Trouble of our own for a log line. Not `logger.exception`: the failure that is being
+    published is in the chain, with its secrets, and may break whoever formats it."""
+    return trace_of(trouble) or type(trouble).__name__
 
 
 def cut(text: str, limit: int) -> str:

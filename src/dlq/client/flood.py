@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dlq.client.describe import told
 from dlq.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -108,5 +109,5 @@ class FloodWatch:
             return
         try:
             self._hook(report)
-        except Exception:
-            logger.exception("The on_flood hook raised; ignored")
+        except Exception as trouble:  # noqa: BLE001 - logged; the hook is somebody else's code
+            logger.error("The on_flood hook raised; ignored: %s", told(trouble))  # noqa: TRY400

@@ -74,7 +74,7 @@ class Spool:
 
     @property
     def exists(self) -> bool:
-        return self.path.exists()
+        return self._file.exists()
 
     # --- what the client does ---
 

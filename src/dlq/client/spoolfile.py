@@ -73,6 +73,13 @@ class SpoolFile:
         self._identity: tuple[int, int] | None = None  # of what is open
         _files.add(self)
 
+    def exists(self) -> bool:
+        """Raises: SpoolError: it cannot be told, so that unreadable is not taken for empty."""
+        try:
+            return _identity(self.path) is not None
+        except OSError as error:
+            raise self._unusable(error) from error
+
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
@@ -96,10 +103,13 @@ class SpoolFile:
                     self._set_aside(error)
                     return self._attempt(work)
         except (sqlite3.Error, OSError) as error:
-            raise SpoolError(
-                f"The spool {self.path} cannot be used: {error}. Look at the disk's space and the "
-                "folder's permissions, or set DLQ_SPOOL_DIR to another folder."
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> SpoolError:
+        return SpoolError(
+            f"The spool {self.path} cannot be used: {error}. Look at the disk's space and the "
+            "folder's permissions, or set DLQ_SPOOL_DIR to another folder."
+        )
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._open()

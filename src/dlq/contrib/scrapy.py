@@ -7,7 +7,7 @@ close the spider.
 
 Scrapy settings: every `DLQ_*` and `RABBITMQ_*` of docs/settings.md (they win over the
 environment), and `DLQ_FLUSH_TIMEOUT_S` (10), `DLQ_CLOSE_SPIDER_ON_FLOOD` (False).
-Needs Scrapy's asyncio reactor, its default.
+Needs Scrapy 2.14 or later and its asyncio reactor, the default.
 """
 
 from __future__ import annotations

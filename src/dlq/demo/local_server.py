@@ -137,5 +137,9 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        # Without the query: Last.fm's holds the API key.
+        logger.debug("%s %s: %s", self.command, urlsplit(self.path).path, code)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
         logger.debug(format, *args)

@@ -21,22 +21,28 @@ class DemoFailed(DLQError):
 
 class Child:
     """One process. In a session of its own, so that Ctrl-C reaches only the demo, which
-    then stops its children in order."""
+    then stops its children in order.
+
+    Raises: DemoFailed: it could not be started.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str], log: Path
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own programs
-                list(command),
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(  # noqa: S603 - our own programs
+                    list(command),
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise DemoFailed(f"The {name} could not be started ({command[0]}): {error}") from error
 
     @property
     def is_running(self) -> bool:

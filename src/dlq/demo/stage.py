@@ -13,7 +13,6 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from typing import Any, Self
 import pika
 from pika.exceptions import AMQPError
 
+from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import ManagerAPI
 from dlq.demo.plan import MUSICBRAINZ_REQUESTS_PER_S, Plan
 from dlq.demo.processes import Child
@@ -48,14 +48,15 @@ BROKER_NAMES = {
     "DLQ_ANALYSIS_QUEUE": "enrichment.dlq.demo.analysis",
     "DLQ_OUTCOMES_QUEUE": "enrichment.dlq.demo.outcomes",
 }
-NOT_INHERITED = ("DLQ_TOKEN", "DLQ_ALLOWED_HOSTS", "DLQ_INSECURE", *BROKER_NAMES)
+WORKER_THREADS = 4
 
 
 class Stage:
     """Made, the stand-ins' ports are taken; entered, all but crawl and worker run."""
 
-    def __init__(self, plan: Plan, *, folder: Path, port: int) -> None:
+    def __init__(self, plan: Plan, interrupts: Interrupts, *, folder: Path, port: int) -> None:
         self.plan = plan
+        self._interrupts = interrupts
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
         self.items = folder / "items.jsonl"
@@ -75,7 +76,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.push(self._stack)
+            stack.push(self.__exit__)
             self._stack.callback(self._remove_broker_names)
             self._remove_broker_names()
             for server in (self.spotify, self.musicbrainz, self.lastfm, self.page):
@@ -91,6 +92,7 @@ class Stage:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._interrupts.ignore_from_now()
         self._stack.close()
 
     def api(self) -> ManagerAPI:
@@ -129,7 +131,7 @@ class Stage:
         """The worker, with the key that is valid."""
         return self._start(
             "worker",
-            [_program("dlq"), "worker", HANDLERS],
+            [_program("dlq"), "worker", HANDLERS, "--concurrency", str(WORKER_THREADS)],
             LASTFM_API_KEY=self.lastfm_key,
             ENRICHMENT_OUTPUT=str(self.enriched),
         )
@@ -168,9 +170,8 @@ class Stage:
         )
 
     def _shared_environment(self, port: int) -> dict[str, str]:
-        inherited = {n: v for n, v in os.environ.items() if n not in NOT_INHERITED}
         return {
-            **inherited,
+            **{name: value for name, value in os.environ.items() if _is_inherited(name)},
             **(BROKER_NAMES if self.has_broker else {}),
             "DLQ_HOST": "127.0.0.1",
             "DLQ_PORT": str(port),
@@ -189,17 +190,18 @@ class Stage:
             "AUDIO_ANALYSIS_URL": self.audio_analysis.url,
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
-            "PYTHONPATH": os.pathsep.join(_python_path(self._checkout, inherited)),
+            "PYTHONPATH": _python_path(self._checkout),
         }
 
     def _start(self, name: str, command: list[str], **more: str) -> Child:
-        child = Child(
-            name,
-            command,
-            environment={**self._environment, **more},
-            log=self.folder / f"{name}.log",
-        )
-        self._stack.callback(child.stop)
+        with self._interrupts.held():
+            child = Child(
+                name,
+                command,
+                environment={**self._environment, **more},
+                log=self.folder / f"{name}.log",
+            )
+            self._stack.callback(child.stop)
         return child
 
     def _remove_broker_names(self) -> None:
@@ -244,8 +246,13 @@ def _must_be_free(port: int) -> None:
             ) from error
 
 
-def _python_path(checkout: Path, inherited: Mapping[str, str]) -> list[str]:
-    return [str(checkout), *filter(None, [inherited.get("PYTHONPATH")])]
+def _is_inherited(variable: str) -> bool:
+    """Of our own settings only where the broker is: the rest would change the story."""
+    return not variable.startswith("DLQ_") or variable == "DLQ_BROKER_URL"
+
+
+def _python_path(checkout: Path) -> str:
+    return os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))
 
 
 def _program(name: str) -> str:

@@ -7,17 +7,16 @@ files that were written. `--exit` ends with 0 only if all of it adds up.
 from __future__ import annotations
 
 import json
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlq.demo.catalogue import read_tracks
+from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import BATCH, ManagerAPI
 from dlq.demo.plan import LEAST_TRACKS, MUSICBRAINZ_REQUESTS_PER_S, make_plan
 from dlq.demo.processes import Child
@@ -31,6 +30,8 @@ START_TIMEOUT_S = 30.0
 SETTLE_TIMEOUT_S = 30.0
 PER_TRACK_S = 2.0
 POLL_S = 0.1
+WATCH_S = 1.0
+INTERRUPTED = 130
 TRIES_PER_REPLAY = 3
 HOPELESS = frozenset({"not_found", "invalid_data"})
 """Categories that no replay helps: these may remain at the end."""
@@ -79,7 +80,7 @@ def run(
         tracks: how many tracks of the catalogue to crawl; default 60.
         port: of the manager; default DLQ_PORT, else 8024.
         folder: keeps ledger, spool, items and logs; default a temporary one, removed.
-    Returns: 0 if the story came out as told, else 1.
+    Returns: 0 if the story came out as told, 1 if not, 130 if Ctrl-C came before its end.
     Raises:
         SettingsError: the port is taken, or this is not a checkout.
         InvalidInput: too few tracks, or the folder is not empty.
@@ -89,15 +90,15 @@ def run(
     if count < LEAST_TRACKS:
         raise InvalidInput(f"--tracks: expected at least {LEAST_TRACKS}, got {count}")
     plan = make_plan(read_tracks(count))
-    with (
-        _terminable(),
-        _home(folder) as home,
-        Stage(plan, folder=home, port=port or Settings.load().port) as stage,
-    ):
-        try:
+    try:
+        with (
+            Interrupts() as interrupts,
+            _home(folder) as home,
+            Stage(plan, interrupts, folder=home, port=port or Settings.load().port) as stage,
+        ):
             return _tell(Teller(), stage, stay=not exit_after)
-        except KeyboardInterrupt:
-            return 0 if not exit_after else 130
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _tell(teller: Teller, stage: Stage, *, stay: bool) -> int:
@@ -119,7 +120,7 @@ def _opening(teller: Teller, stage: Stage, api: ManagerAPI) -> None:
     teller.chapter(f"1. A manager starts on {stage.url} ({shape})")
     with teller.waiting("waiting for the manager"):
         _until(api.is_ready, START_TIMEOUT_S, stage.manager, "did not become ready")
-    teller.say("Ready. Its ledger is an SQLite file that goes when the demo ends.")
+    teller.say(f"Ready. Ledger, spool and logs are in {stage.folder}.")
 
 
 def _crawl(teller: Teller, stage: Stage, api: ManagerAPI) -> int:
@@ -141,7 +142,7 @@ def _crawl(teller: Teller, stage: Stage, api: ManagerAPI) -> int:
             status.update(f"crawling: {_lines(stage.items)} of {len(plan.tracks)} tracks done")
             time.sleep(POLL_S)
     if crawl.exit_code != 0:
-        crawl.must_run()
+        raise crawl.failure(f"ended with exit code {crawl.exit_code}")
     stats = stage.crawl_stats()
     captured = _captured(stats)
     with teller.waiting("waiting for the ledger"):
@@ -162,8 +163,9 @@ def _tell_crawl(
     facts = sum(len(item["enrichment"]) for item in items)
     without = sum(not item["enrichment"] for item in items)
     teller.say("")
-    teller.say(f"After {took_s:.0f} s the crawl is through; it was never held up by a failure.")
-    teller.say(f"{len(items)} items came out, with {facts} enrichments; {without} without any.")
+    teller.say(f"After {took_s:.0f} s the crawl is through.")
+    teller.say(f"{len(items)} of {len(stage.plan.tracks)} items came out,")
+    teller.say(f"with {facts} enrichments, {without} of them without any.")
     teller.say(f"{captured} failures were captured. What broke, by cause:")
     teller.causes(api.causes())
 
@@ -234,11 +236,12 @@ def _look_around(teller: Teller, stage: Stage, worker: Child) -> None:
         f"{dlq} groups",
     ):
         teller.command(line)
-    teller.say(f"Logs, items and answers are in {stage.folder}. Ctrl-C ends everything.")
-    while True:
-        stage.manager.must_run()
-        worker.must_run()
-        time.sleep(1.0)
+    teller.say("Ctrl-C ends everything.")
+    with suppress(KeyboardInterrupt):
+        while True:
+            stage.manager.must_run()
+            worker.must_run()
+            time.sleep(WATCH_S)
 
 
 # --- numbers -----------------------------------------------------------------------------
@@ -285,17 +288,3 @@ def _home(folder: Path | None) -> Iterator[Path]:
     if any(folder.iterdir()):
         raise InvalidInput(f"Expected an empty folder for the demo, and {folder} holds files.")
     yield folder.resolve()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: by unwinding, so that every child is stopped."""
-
-    def end(*_: object) -> None:
-        sys.exit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,10 +12,6 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from dlq.cli.text import one_line
-
-TITLE_CHARS = 78
-
 
 class Teller:
     def __init__(self, console: Console | None = None) -> None:
@@ -26,7 +22,7 @@ class Teller:
         self._console.print(Text(title, style="bold cyan"))
 
     def say(self, text: str) -> None:
-        self._console.print(Text(f"  {text}"))
+        self._console.print(Text(f"  {text}"), soft_wrap=True)
 
     def command(self, line: str) -> None:
         self._console.print(Text(f"    {line}", style="green"), soft_wrap=True)
@@ -42,17 +38,20 @@ class Teller:
         """The answer of GET /dlq/errors/grouped?by=cause."""
         table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=True)
         table.add_column("count", justify="right")
-        for name in ("category", "provider", "cause"):
-            table.add_column(name)
+        table.add_column("category")
+        table.add_column("provider")
+        table.add_column("cause")
         for cause in causes:
             table.add_row(
                 str(cause["count"]),
-                Text(one_line(cause["category"])),
-                Text(one_line(cause["error_type"])),
-                Text(_short(one_line(cause["title"]))),
+                Text(printable(cause["category"])),
+                Text(printable(cause["error_type"])),
+                # Cut to the terminal's width: the other columns must stay whole.
+                Text(printable(cause["title"]), no_wrap=True, overflow="ellipsis"),
             )
         self._console.print(table)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= TITLE_CHARS else f"{text[: TITLE_CHARS - 1]}…"
+def printable(text: str) -> str:
+    """`text` on one line, without anything that a terminal would act on."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

@@ -7,65 +7,69 @@ does on the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+ARRAYS_MAX_BYTES = 32 * 1024 * 1024
+"""PostgreSQL takes no statement over 1 GiB, which a batch of large bodies could be."""
+
+Values = Mapping[str, Any]
+
 
 def insert_rows(
     connection: Connection,
     table: Table,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Values],
     *,
     unless_known: Column[Any] | None = None,
     returning: Sequence[Column[Any]] = (),
-) -> Sequence[Row[*tuple[Any, ...]]]:
+) -> list[Row[*tuple[Any, ...]]]:
     """Insert `rows`, all with the same keys, in their order.
 
     Args:
+        rows: at least one.
         unless_known: leave out rows whose value in this unique column exists.
         returning: columns to give back.
     Returns: `returning` of each row that was inserted, in no particular order.
     """
-    on_postgresql = connection.dialect.name == "postgresql"
-    build = _postgresql if on_postgresql else _sqlite
-    statement = build(table, rows, unless_known, returning)
-    result = connection.execute(statement, None if on_postgresql else [dict(row) for row in rows])
-    return result.all() if returning else ()
+    returned: list[Row[*tuple[Any, ...]]] = []
+    for statement, values in _statements(connection.dialect.name, table, rows):
+        if unless_known is not None:
+            statement = statement.on_conflict_do_nothing(index_elements=[unless_known])
+        if returning:
+            returned += connection.execute(statement.returning(*returning), values)
+        else:
+            connection.execute(statement, values)
+    return returned
 
 
-def _sqlite(
-    table: Table,
-    _rows: Sequence[Mapping[str, Any]],
-    unless_known: Column[Any] | None,
-    returning: Sequence[Column[Any]],
-) -> Any:
-    statement = sqlite.insert(table)
-    if unless_known is not None:
-        statement = statement.on_conflict_do_nothing(index_elements=[unless_known])
-    return statement.returning(*returning) if returning else statement
+def _statements(dialect: str, table: Table, rows: Sequence[Values]) -> Iterator[tuple[Any, Any]]:
+    """Statements with their parameters."""
+    if dialect == "sqlite":
+        yield sqlite.insert(table), [dict(row) for row in rows]
+        return
+    for chunk in _chunks(rows):
+        names = list(chunk[0])
+        arrays = [_unnested(table.c[name], [row[name] for row in chunk]) for name in names]
+        yield postgresql.insert(table).from_select(names, select(*arrays)), None
 
 
-def _postgresql(
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    unless_known: Column[Any] | None,
-    returning: Sequence[Column[Any]],
-) -> Any:
-    names = list(rows[0])
-    columns = [
-        func.unnest(
-            bindparam(
-                None,
-                [row[name] for row in rows],
-                type_=postgresql.ARRAY(table.c[name].type),
-            )
-        )
-        for name in names
-    ]
-    statement = postgresql.insert(table).from_select(names, select(*columns))
-    if unless_known is not None:
-        statement = statement.on_conflict_do_nothing(index_elements=[unless_known])
-    return statement.returning(*returning) if returning else statement
+def _unnested(column: Column[Any], values: list[Any]) -> Any:
+    return func.unnest(bindparam(None, values, type_=postgresql.ARRAY(column.type)))
+
+
+def _chunks(rows: Sequence[Values]) -> Iterator[list[Values]]:
+    """Cut so that each chunk stays below ARRAYS_MAX_BYTES, or is a single row."""
+    chunk: list[Values] = []
+    size = 0
+    for row in rows:
+        row_size = sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+        if chunk and size + row_size > ARRAYS_MAX_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row_size
+    yield chunk

@@ -60,14 +60,15 @@ def digest_of(wire: WireMessage) -> str:
     The broker's own accounts (`x-delivery-count`, `x-death` …) change between deliveries and
     are left out.
     """
-    digest = hashlib.sha256(_dump([wire.routing_key, wire.properties]).encode("ascii"))
-    digest.update(_dump(without_deaths(wire.headers)).encode("ascii"))
+    facts = [wire.routing_key, wire.properties, without_deaths(wire.headers)]
+    digest = hashlib.sha256(_dump(facts, sort_keys=True).encode("ascii"))
     digest.update(wire.body)
     return digest.hexdigest()
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(_pack(value, 0), sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _dump(value: Any, *, sort_keys: bool = False) -> str:
+    packed = _pack(value, 0)
+    return json.dumps(packed, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
 
 
 def _pack(value: Any, depth: int) -> Any:

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 
 from dlq.errors import NotFound
 from dlq.ledger.base import Lease
-from dlq.ledger.rows import LEASE_COLUMNS, lease_of
+from dlq.ledger.rows import REPLAY_WITH_DEAD_LETTER, lease_of
 from dlq.ledger.schema import dead_letters, replays
 
-_LEASES = select(*LEASE_COLUMNS).join(dead_letters, dead_letters.c.id == replays.c.dead_letter_id)
+_LEASES = select(*REPLAY_WITH_DEAD_LETTER).join(
+    dead_letters, dead_letters.c.id == replays.c.dead_letter_id
+)
 
 
 def lease(

@@ -34,8 +34,9 @@ def migrate_to_head(database: Database, revision: str = "head") -> None:
 
 def require_head(database: Database) -> None:
     """Raises: LedgerError: the schema is not exactly the one this code knows."""
-    current, head = database.read(_current), _scripts().get_current_head()
-    _refuse_unknown(current, database.shown_url)
+    scripts = ScriptDirectory.from_config(_config())
+    current, head = database.read(_current), scripts.get_current_head()
+    _refuse_unknown(current, scripts, database.shown_url)
     if current != head:
         raise LedgerError(
             f"The ledger at {database.shown_url} has schema revision {current or 'none'}, this "
@@ -45,11 +46,12 @@ def require_head(database: Database) -> None:
 
 def _upgrade(connection: Connection, revision: str, shown_url: str) -> None:
     _take_turn(connection)
-    current = _current(connection)
-    _refuse_unknown(current, shown_url)
-    if current == _scripts().get_current_head():
-        return
     config = _config()
+    scripts = ScriptDirectory.from_config(config)
+    current = _current(connection)
+    _refuse_unknown(current, scripts, shown_url)
+    if current == scripts.get_current_head():
+        return
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
     logger.info("Upgraded the ledger's schema from %s to %s", current or "none", revision)
@@ -64,8 +66,8 @@ def _take_turn(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
 
 
-def _refuse_unknown(current: str | None, shown_url: str) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
+def _refuse_unknown(current: str | None, scripts: ScriptDirectory, shown_url: str) -> None:
+    known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
         raise LedgerError(
             f"The ledger at {shown_url} has schema revision {current}, which this version "
@@ -80,10 +82,6 @@ def _current(connection: Connection) -> str | None:
 
 def _code_version() -> str:
     return version("songnodes-dlq")
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from dlq.ledger.base import DeadLetter, Replay
 from dlq.ledger.moves import Locked, lock, lock_by_replay, lock_many, locked_of, move, put
-from dlq.ledger.rows import LEASE_COLUMNS, REPLAY_COLUMNS, dead_letter_of, replay_of
+from dlq.ledger.rows import REPLAY_COLUMNS, REPLAY_WITH_DEAD_LETTER, dead_letter_of, replay_of
 from dlq.ledger.schema import dead_letters, replays
 from dlq.outcome import OutcomeReport
 from dlq.states import Outcome, State
@@ -57,7 +57,11 @@ def begin(
             started_at=now,
         )
     )
-    query = select(*LEASE_COLUMNS).join(replays, _OWNER).where(replays.c.replay_id == replay_id)
+    query = (
+        select(*REPLAY_WITH_DEAD_LETTER)
+        .join(replays, _OWNER)
+        .where(replays.c.replay_id == replay_id)
+    )
     begun = connection.execute(query).mappings().one()
     return replay_of(begun), dead_letter_of(begun)
 
@@ -121,7 +125,7 @@ def return_overdue(
     now = dt.datetime.now(dt.UTC)
     query = (
         select(*dead_letters.c)
-        .join(replays, replays.c.replay_id == dead_letters.c.open_replay_id)
+        .join(replays, _OWNER)
         .where(replays.c.outcome.is_(None))
         # In the retry queue since the broker confirmed it, which may be long after it began.
         .where(func.coalesce(replays.c.confirmed_at, replays.c.started_at) < before)
@@ -200,7 +204,7 @@ def unconfirmed(
     connection: Connection, before: dt.datetime, limit: int
 ) -> list[tuple[Replay, DeadLetter]]:
     query = (
-        select(*LEASE_COLUMNS)
+        select(*REPLAY_WITH_DEAD_LETTER)
         .join(dead_letters, _OWNER)
         .where(replays.c.outcome.is_(None), replays.c.confirmed_at.is_(None))
         .where(replays.c.started_at < before)

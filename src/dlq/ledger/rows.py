@@ -14,7 +14,7 @@ from dlq.states import Outcome, State
 
 DEAD_LETTER_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(dead_letters.c)
 REPLAY_COLUMNS: tuple[ColumnElement[Any], ...] = (*replays.c, dead_letters.c.message_id)
-LEASE_COLUMNS: tuple[ColumnElement[Any], ...] = (*replays.c, *dead_letters.c)
+REPLAY_WITH_DEAD_LETTER: tuple[ColumnElement[Any], ...] = (*replays.c, *dead_letters.c)
 
 
 def dead_letter_of(row: RowMapping) -> DeadLetter:

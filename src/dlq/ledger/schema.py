@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from dlq.ledger.columns import CleanText, Instant, Name, RowId
-from dlq.states import IN_DLQ
+from dlq.states import IN_DLQ, State
 
 DELETED = "deleted"
 
@@ -127,12 +127,16 @@ heartbeat = Table(
 
 def in_dlq(table: FromClause = dead_letters) -> ColumnElement[bool]:
     """Pending, scheduled or parked, spelled as in the partial indexes: only a condition with
-    the same literals lets the planner use them."""
-    states = [state.value for state in IN_DLQ]
+    the same literals lets the planner use them.
+
+    Said as "not outside", because SQLite would answer "is one of" from `ix_dead_letters_counts`
+    and sort what it finds.
+    """
+    outside = [state.value for state in State if state not in IN_DLQ] + [DELETED]
     literals = bindparam(
-        "in_dlq", states, unique=True, expanding=True, literal_execute=True, type_=Text()
+        "outside", outside, unique=True, expanding=True, literal_execute=True, type_=Text()
     )
-    return table.c.state.in_(literals)
+    return table.c.state.not_in(literals)
 
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], **options: Any) -> Index:

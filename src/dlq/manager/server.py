@@ -60,12 +60,10 @@ def serve(settings: Settings) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
         )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        return socket.create_server(address[:2], family=family)
     except OSError as error:
         hint = "Another process has the port: stop it, or pass --port."
         if error.errno != errno.EADDRINUSE:
@@ -73,4 +71,3 @@ def _listen(settings: Settings) -> socket.socket:
         raise SettingsError(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. {hint}"
         ) from error
-    return listener

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,17 +38,11 @@ def _not_of_ours(_: logging.LogRecord) -> bool:
     return not on_io_thread()
 
 
-for _name in (
-    "pika.adapters.base_connection",
-    "pika.adapters.utils.connection_workflow",
-    "pika.adapters.utils.io_services_utils",
-    "pika.channel",
-    "pika.connection",
-    "pika.heartbeat",
-):
-    # pika logs each failed attempt several times, as errors with traces. The pipeline around
-    # us may use pika too, so only what it says of our connections is held back.
-    logging.getLogger(_name).addFilter(_not_of_ours)
+for _name in list(logging.root.manager.loggerDict):
+    # pika logs each failed attempt several times, as errors with traces, and in debug each
+    # frame. The pipeline around us may use pika too: only what it says of ours is held back.
+    if _name.startswith("pika."):
+        logging.getLogger(_name).addFilter(_not_of_ours)
 
 
 class BrokerConnection(AsyncioConnection):  # type: ignore[misc]
@@ -58,6 +52,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[Exception | None] = loop.create_future()
         self.lost: asyncio.Future[Exception] = loop.create_future()
+        self._unsent: list[bytes] = []
         super().__init__(
             parameters,
             on_open_callback=lambda _: _resolve(self.opened, None),
@@ -74,6 +69,21 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]
             self._terminate_stream(amqp.StreamLostError("dropped by us"))
         elif not self.is_closing:
             self.close()
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        """pika's, but all frames of one turn of the loop go out in one write: a message is
+        three frames, and pika makes a system call for each."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += marshaled_frames
+        self.frames_sent += len(marshaled_frames)
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        self.bytes_sent += len(data)
+        if not self.is_closed:
+            self._adapter_emit_data(data)
 
     def _read_frame(self) -> tuple[int, Any]:
         """pika's, but content headers are decoded by us: see `fields.py` for why."""

@@ -24,7 +24,7 @@ from dlq.transport.base import Delivery
 from dlq.transport.connection import BrokerConnection, Channel, explain
 from dlq.transport.declare import Declarer, depth_of
 from dlq.transport.io_thread import io_loop, survive_forks
-from dlq.transport.link import Link
+from dlq.transport.link import Link, LinkState
 from dlq.transport.properties import properties_of
 from dlq.transport.tags import take_settlements
 
@@ -75,7 +75,8 @@ class AmqpConsumer:
 
     def after_fork(self) -> None:
         """The deliveries are the parent's; the child consumes once `start` is called in it."""
-        self._begin()
+        if self._link.state is not LinkState.CLOSED:
+            self._begin()
 
     # --- from any thread ---
 

@@ -19,7 +19,7 @@ from dlq.topology import topology_of
 from dlq.transport.connection import BrokerConnection, explain
 from dlq.transport.declare import Declarer, Mismatch, QueueDepth, depth_of
 from dlq.transport.io_thread import io_loop, survive_forks
-from dlq.transport.link import Link
+from dlq.transport.link import Link, LinkState
 
 T = TypeVar("T")
 
@@ -31,15 +31,19 @@ class AmqpControl:
         self._settings = settings
         self._topology = topology_of(settings)
         self._declarer = Declarer(self._topology)
-        self.after_fork()
+        self._begin()
         survive_forks(self)
         self._link.start()
 
-    def after_fork(self) -> None:
-        """The child connects when it first asks."""
+    def _begin(self) -> None:
         self._link = Link(
             self._settings, name="dlq-control", set_up=_nothing_to_do, on_down=lambda _: None
         )
+
+    def after_fork(self) -> None:
+        """The child connects when it first asks."""
+        if self._link.state is not LinkState.CLOSED:
+            self._begin()
 
     @property
     def is_up(self) -> bool:

@@ -6,6 +6,7 @@ be an error goes over a channel of its own, since the broker answers an error by
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -33,6 +34,10 @@ _INEQUIVALENT = re.compile(
     re.DOTALL,
 )
 _TYPED_VALUE = re.compile(r"the value '(?P<value>.*)' of type '[^']*'", re.DOTALL)
+
+
+_Question = Callable[[Channel], tuple[Callable[..., Any], dict[str, Any]]]
+"""Which method of a channel to call, with what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +76,30 @@ class Declarer:
             AMQPError: the connection was lost.
         """
         await self._ensure_exchange(connection)
-        for queue in self._topology.queues:
-            if not await self._exists(connection, queue):
-                await self._ask(connection, _declaration(queue))
-            await self._ask(connection, self._binding(queue))
+        await asyncio.gather(
+            *(self._ensure_queue(connection, queue) for queue in self._topology.queues)
+        )
 
     async def mismatches(self, connection: BrokerConnection) -> list[Mismatch]:
         """Compare every queue with what it should be."""
-        found = []
-        for queue in self._topology.queues:
-            refusal = await _refusal(connection, _declaration(queue))
-            if refusal is not None and refusal.reply_code == PRECONDITION_FAILED:
-                found.append(
-                    Mismatch(queue.name, readable(refusal.reply_text), queue.policy_command())
-                )
-            elif refusal is not None:
-                self._complain(refusal)
-        return found
+        compared = await asyncio.gather(
+            *(self._compare(connection, queue) for queue in self._topology.queues)
+        )
+        return [mismatch for mismatch in compared if mismatch is not None]
+
+    async def _compare(self, connection: BrokerConnection, queue: Queue) -> Mismatch | None:
+        refusal = await _refusal(connection, _declaration(queue))
+        if refusal is None:
+            return None
+        if refusal.reply_code == PRECONDITION_FAILED:
+            return Mismatch(queue.name, readable(refusal.reply_text), queue.policy_command())
+        self._complain(refusal)
+        return None
+
+    async def _ensure_queue(self, connection: BrokerConnection, queue: Queue) -> None:
+        if not await self._exists(connection, queue):
+            await self._ask(connection, _declaration(queue))
+        await self._ask(connection, self._binding(queue))
 
     async def _ensure_exchange(self, connection: BrokerConnection) -> None:
         # Asking actively changes nothing if it exists, and a passive question hides its type.
@@ -145,10 +157,6 @@ class Declarer:
                 refusal.reply_text,
                 hint,
             )
-
-
-_Question = Callable[[Channel], tuple[Callable[..., Any], dict[str, Any]]]
-"""Which method of a channel to call, with what."""
 
 
 def _declaration(queue: Queue) -> _Question:

@@ -196,7 +196,6 @@ class Link:
         self._closing = asyncio.get_running_loop().create_task(self._close(timeout_s, done))
 
     async def _close(self, timeout_s: float, done: threading.Event) -> None:
-        self._on_down(BrokerUnavailable(f"{self._name} was closed"))
         connection = self._connection
         if connection is not None and connection.is_open:
             connection.close()
@@ -204,6 +203,7 @@ class Link:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        self._on_down(BrokerUnavailable(f"{self._name} was closed"))
         done.set()
 
     def _full_name(self) -> str:

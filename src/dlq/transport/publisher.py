@@ -36,6 +36,9 @@ from dlq.transport.tags import ConfirmWindow, Pending
 
 logger = logging.getLogger(__name__)
 
+GIVE_UP_AFTER = 3
+"""Times `confirm_timeout_s` without any confirm: then the connection is built anew."""
+
 
 class AmqpPublisher:
     """A `Publisher` over RabbitMQ. Connects from the start, and again in a forked child.
@@ -74,7 +77,8 @@ class AmqpPublisher:
 
     def after_fork(self) -> None:
         """What was under way is the parent's; the child starts when it first publishes."""
-        self._begin()
+        if self._link.state is not LinkState.CLOSED:
+            self._begin()
 
     # --- from any thread ---
 
@@ -260,11 +264,10 @@ class AmqpPublisher:
 
     def _set_blocked(self, blocked: bool) -> None:
         self._blocked = blocked
-        logger.warning(
-            "%s: the broker %s (memory or disk alarm)",
-            self._name,
-            "blocks publishers" if blocked else "takes messages again",
-        )
+        if blocked:
+            logger.warning("%s: the broker blocks publishers (memory or disk alarm)", self._name)
+        else:
+            logger.info("%s: the broker takes messages again", self._name)
         self._fill_window()
 
     def _arm_watch(self) -> None:
@@ -272,13 +275,20 @@ class AmqpPublisher:
         self._watch = asyncio.get_running_loop().call_later(pause_s, self._check_progress)
 
     def _check_progress(self) -> None:
-        """Without confirms, new messages fail at once instead of costing each a full wait."""
+        """Without confirms, new messages fail at once instead of costing each a full wait;
+        and a connection that stays silent is given up, since RabbitMQ may never answer for
+        what it took while a queue had no leader."""
         silent_s = asyncio.get_running_loop().time() - self._progress_at
         if (self._window or self._waiting) and silent_s > self._settings.confirm_timeout_s:
             self._stalled = bool(self._window)
             refusal = self._refusal()
             if refusal is not None:
                 self._fail_waiting(refusal)
+                if (
+                    silent_s > GIVE_UP_AFTER * self._settings.confirm_timeout_s
+                    and not self._blocked
+                ):
+                    self._link.restart(refusal)
         self._arm_watch()
 
     def _on_down(self, error: DLQError) -> None:

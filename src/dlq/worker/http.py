@@ -60,18 +60,21 @@ class ManagerHttp:
         params: Any = None,
         json: Any = None,
         timeout_s: float | None = None,
+        also_fine: int | None = None,
     ) -> httpx.Response:
         """One request, answered 2xx.
 
         Args:
             path: from the root, its parts already percent-encoded.
             timeout_s: for the answer; default ANSWER_TIMEOUT_S.
+            also_fine: a status beyond 2xx that is no error here.
         """
         with self._translated():
             response = self._client.request(
                 method, path, params=params, json=json, timeout=self._timeout(timeout_s)
             )
-        raise_for_answer(response, self.url)
+        if response.status_code != also_fine:
+            raise_for_answer(response, self.url)
         return response
 
     @contextmanager
@@ -122,10 +125,7 @@ def raise_for_answer(response: httpx.Response, url: str) -> None:
         return
     code, detail = _problem(response)
     if response.status_code == 401:
-        raise PublishRejected(
-            f"The manager at {url} wants a token, and does not know the one given: {detail} "
-            "Make one with `dlq token create NAME --role …` beside the manager, and set DLQ_TOKEN."
-        )
+        raise PublishRejected(f"The manager at {url} refuses: {detail} Then set DLQ_TOKEN to it.")
     if response.status_code == 403:
         raise PublishRejected(f"The manager at {url} refuses: {detail}")
     raise _error_class(response.status_code, code)(detail)

@@ -9,6 +9,8 @@ import base64
 import binascii
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -25,21 +27,26 @@ from dlq.worker.task import Task, task_of
 
 logger = logging.getLogger(__name__)
 
+MAX_LEASES = 100
 SETTLE_ATTEMPTS = 4
 ANSWER_MARGIN_S = 10.0
 
 
 class HttpSource:
-    """Long polls for one lease at a time, however many threads ask."""
+    """Long polls for a few leases at once; one poll at a time, however many threads ask."""
 
-    def __init__(self, settings: Settings, *, worker: str, error_types: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, *, worker: str, error_types: Sequence[str], prefetch: int
+    ) -> None:
         self._ttl_s = settings.lease_ttl_s
         self._reconnect_max_s = settings.reconnect_max_s
         self._worker = worker
         self._error_types = list(error_types)
         self._manager = ManagerHttp(settings)
         self._keeper = LeaseKeeper(self._manager, self._ttl_s)
+        self._prefetch = min(prefetch, MAX_LEASES)
         self._polling = threading.Lock()
+        self._waiting: deque[Task] = deque()  # under _polling
         self._closing = threading.Event()
         self._misses = 0  # polls in a row that found no manager; under _polling
 
@@ -54,14 +61,16 @@ class HttpSource:
         if not self._polling.acquire(timeout=timeout_s):
             return None
         try:
-            return self._poll(timeout_s)
+            if not self._waiting:
+                self._waiting.extend(self._poll(timeout_s))
+            return self._waiting.popleft() if self._waiting else None
         finally:
             self._polling.release()
 
-    def _poll(self, timeout_s: float) -> Task | None:
+    def _poll(self, timeout_s: float) -> list[Task]:
         request = {
             "worker": self._worker,
-            "limit": 1,
+            "limit": self._prefetch,
             "ttl_s": self._ttl_s,
             "error_types": self._error_types,
             "wait_s": timeout_s,
@@ -73,9 +82,9 @@ class HttpSource:
             leases = answer.json()["leases"]
         except (BrokerUnavailable, LedgerUnavailable) as error:
             self._missed(error)
-            return None
+            return []
         self._misses = 0
-        return self._task(leases[0]) if leases else None
+        return [self._task(lease) for lease in leases]
 
     def _missed(self, error: DLQError) -> None:
         self._misses += 1
@@ -118,8 +127,11 @@ class HttpSource:
             logger.info("a lease could not be given back, it will run out: %s", error)
 
     def close(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
         self._closing.set()
         self._keeper.close(timeout_s)
+        while self._waiting and time.monotonic() < deadline:
+            self.release(self._waiting.popleft())
         self._manager.close()
 
     def _settle(self, task: Task, verb: str, body: dict[str, Any]) -> None:

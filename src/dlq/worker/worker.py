@@ -246,10 +246,11 @@ class RetryWorker:
 
 def source_for(settings: Settings, worker: str, handlers: Handlers, concurrency: int) -> Source:
     """The broker's retry queue if there is a broker, else leases over HTTP."""
+    prefetch = concurrency * 2
     if settings.amqp_url is not None:
         from dlq.worker.amqp_source import AmqpSource
 
-        return AmqpSource(settings, worker=worker, prefetch=concurrency * 2)
+        return AmqpSource(settings, worker=worker, prefetch=prefetch)
     from dlq.worker.http_source import HttpSource
 
-    return HttpSource(settings, worker=worker, error_types=handlers.error_types)
+    return HttpSource(settings, worker=worker, error_types=handlers.error_types, prefetch=prefetch)

@@ -21,8 +21,8 @@ from dlq.demo.plan import Keys
 from dlq.demo.providers.stand_in import StandIn, no_route
 
 WINDOW_S = 2.0
-SLACK = 2
-"""Requests above the allowance within a window: clocks and networks are not exact."""
+SLACK = 0.25
+"""Share above the allowance that passes within a window: clocks and networks are not exact."""
 
 REFUSAL = (
     "Your requests are exceeding the allowable rate limit. "
@@ -44,7 +44,7 @@ class MusicBrainzStandIn(StandIn):
         counted: str = "SongNodes/",
     ) -> None:
         super().__init__(tracks, unknown)
-        self._most_in_window = requests_per_s * WINDOW_S + SLACK
+        self._most_in_window = requests_per_s * WINDOW_S * (1 + SLACK) + 1
         self._garbled = garbled
         self._recent: deque[float] = deque()
         self._counted = counted

@@ -13,7 +13,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-IN_DLQ = sa.text("state IN ('pending', 'scheduled', 'parked')")
+IN_DLQ = sa.text("state NOT IN ('replaying', 'resolved', 'deleted')")
 
 
 def upgrade() -> None:

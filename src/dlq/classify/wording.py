@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from dlq.causes import WORDS, Category
+from dlq.classify.rules import WORDS, Category
 
 MAX_CHARS = 1500
 MAX_LEVELLED_CHARS = 300
@@ -20,11 +20,15 @@ _PHRASES = tuple(
 )
 
 _ITEM = r"(?:track|artist|title|album|song|name|query|item|label|release|recording|playlist|file)"
+_NAMED_THING = (
+    r"(?:argument|attribute|by|column|constraint|database|exchange|field|float|for|host|index|key"
+    r"|keyword|module|of|parameter|queue|relation|role|schema|table|user|value|base 10)"
+)
 _NOISE = re.compile(
     r"\[SQL:.*"  # a statement and its parameters, to the end
     r"|\b\w{2,12}://[^\s'\"<>]+"
     r"|\burl: /\S+"
-    rf"|(?<![A-Za-z])(?:{_ITEM}s?(?:_\w{{1,20}})?|for|by|of)[\"']?\s?[:=]?\s?"
+    rf"|(?<![A-Za-z])(?P<thing>{_ITEM}s?(?:_\w{{1,20}})?|{_NAMED_THING})[\"']?\s?[:=]?\s?"
     r"(?:\"[^\"\n]{1,200}\"|'[^\n]{1,200}?'(?!\w)|[“‘«][^\n”’»]{1,200}[”’»])"
     rf"|(?<![A-Za-z]){_ITEM}(?:_\w{{1,20}})?\s?[:=]\s?[^,;)\n\"']{{1,100}}",
     re.IGNORECASE | re.DOTALL,
@@ -40,7 +44,7 @@ def words_of(text: str) -> str:
         half = MAX_CHARS // 2
         text = f"{text[:half]} {text[-half:]}"
     if _MAY_HOLD_NOISE.search(text):
-        text = _NOISE.sub(" ", text)
+        text = _NOISE.sub(r"\g<thing> ", text)
     plain = _HUMP.sub(" ", text).lower()
     return f" {_NOT_WORD.sub(' ', plain)} "
 
@@ -112,7 +116,7 @@ _LEVELLED = tuple(
         (r"(?<!\w)\"[^\"\n]{0,300}\"(?!\w)|(?<!\w)'[^\n]{0,300}?'(?!\w)", "<value>"),
         (r"[“‘«][^\n”’»]{0,300}[”’»]|(?<!\w)`[^`\n]{0,300}`", "<value>"),
         (rf"(?i)\b({_ITEM}(?:_\w{{1,20}})?\s?[:=]\s?)[^,;:()\n<]{{1,100}}", r"\1<value>"),
-        (r"\b((?i:for|of)) [^\n:;(]{1,80}? - [^\n:;(]{1,80}(?=[:;(\n]|$)", r"\1 <value>"),
+        (r"\b((?i:for|of)) [^\n:;(]{1,80}? - [^\n:;(]{1,80}(?:\([^)\n]{0,60}\))?", r"\1 <value>"),
         (r"(?i)\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b", "<id>"),
         (
             r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?",

@@ -72,10 +72,6 @@ class Section:
     error_class: str = ""
     message: str = ""
 
-    @property
-    def in_app_frames(self) -> list[Frame]:
-        return [frame for frame in self.frames if frame.is_in_app]
-
 
 def parse_traceback(text: str) -> list[Section]:
     """The exceptions of a printed traceback in the order printed: root cause first."""
@@ -127,6 +123,7 @@ class _Reader:
         if _GROUP_EDGE.fullmatch(line):
             self.is_member = True
             self.link = Link.NONE
+            self._open()  # a member that was never raised has no header of its own
             return ""
         if rail := _GROUP_LINE.fullmatch(line):
             return rail[1]
@@ -135,6 +132,8 @@ class _Reader:
         return line
 
     def _open(self) -> Section:
+        if self.sections and not (self.sections[-1].frames or self.sections[-1].error_class):
+            self.sections.pop()
         section = Section(link=self.link, is_member=self.is_member)
         self.sections.append(section)
         self.link = Link.NONE

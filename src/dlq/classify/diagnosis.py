@@ -1,7 +1,7 @@
 """Which provider failed, and what kind of failure it was; pure, never raises.
 
 Evidence is collected from an exception or from the texts that are left of one
-(`evidence.py`, `tracebacks.py`), weighed (`findings.py`), and named. What no evidence
+(`evidence.py`, `raised.py`, `tracebacks.py`), weighed (`findings.py`), and named. What no evidence
 supports is `unknown`: an operator is helped more by that than by a guess.
 """
 
@@ -11,13 +11,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from dlq.causes import CATEGORIES, TRANSIENT, Category
-from dlq.evidence import Evidence, read_exception, read_sections, read_text
-from dlq.findings import weigh
-from dlq.providers import GENERAL, provider_of_class, provider_of_url, provider_of_words
-from dlq.tracebacks import parse_traceback
-
-__all__ = ["CATEGORIES", "Category", "Diagnosis", "diagnose", "diagnose_text"]
+from dlq.classify.evidence import Evidence, read_sections, read_text
+from dlq.classify.findings import weigh
+from dlq.classify.providers import GENERAL, provider_of_class, provider_of_url, provider_of_words
+from dlq.classify.raised import read_exception
+from dlq.classify.rules import TRANSIENT, Category
+from dlq.classify.tracebacks import parse_traceback
 
 logger = logging.getLogger(__name__)
 

@@ -38,6 +38,7 @@ _PACKAGES = {
     "audioread": "audio_analysis",
 }
 
+_QUERY = re.compile(r"\?\S+")
 _WORDS = re.compile(
     r"(?<![a-z])(?:"
     r"(?P<spotify>spotify|spotipy)"
@@ -71,8 +72,8 @@ def provider_of_class(qualified_names: Iterable[str]) -> str | None:
 
 
 def provider_of_words(text: str) -> str | None:
-    """The provider that `text` names first."""
-    found = _WORDS.search(text.lower())
+    """The provider that `text` names first, not counting what a URL asks for."""
+    found = _WORDS.search(_QUERY.sub("", text.lower()))
     return found.lastgroup if found else None
 
 

@@ -1,7 +1,7 @@
 """The categories of failure, and the tables by which one is told from another; pure data.
 
-`docs/categories.md` shows the categories with what an operator does about each. Where two
-fit, the earlier one wins: that is the order of `Category` and of the word table.
+A category says what an operator does about a failure, not where it was raised. Where two fit,
+the earlier one wins: that is the order of `Category` and of the word table.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ DECISIVE_CLASSES = {
     **dict.fromkeys(
         (
             *("AttributeError", "TypeError", "KeyError", "IndexError", "NameError"),
-            *("ImportError", "AssertionError", "RecursionError", "NotImplementedError"),
-            *("ArithmeticError", "SyntaxError", "StopIteration", "StopAsyncIteration"),
+            *("ImportError", "ModuleNotFoundError", "AssertionError", "RecursionError"),
+            *("NotImplementedError", "ArithmeticError", "SyntaxError", "StopIteration"),
         ),
         BUG,
     ),
@@ -238,6 +238,7 @@ WORDS: tuple[tuple[Category, str], ...] = (
     (RESOURCE, "too many connections|too many clients|connection slots are reserved"),
     (RESOURCE, "connection pool exhausted|connection pool is full"),
     (INVALID, "unexpected token|eof while parsing|unexpected end of json|invalid method signature"),
+    (BUG, "syntax error"),
     (INVALID, "timeout must|timeout value|invalid timeout|moov atom not found"),
     # In the order of Category.
     (RATE_LIMIT, "rate limit|ratelimit|too many requests|throttl|quota|exceeding the allowable"),

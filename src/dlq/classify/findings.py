@@ -3,7 +3,7 @@
 Each exception is looked at by itself, hardest evidence first: the class where it decides
 alone, codes, HTTP status, then class and words. Then the chain is weighed: the cause beats
 the exception raised from it, unless it tells less; an exception raised while another was
-handled stands for itself, unless it tells less. The tables are in `causes.py`.
+handled stands for itself, unless it tells less. The tables are in `rules.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dlq import causes
-from dlq.causes import CATEGORIES, Category
-from dlq.evidence import Evidence
-from dlq.tracebacks import Link
-from dlq.wording import first_phrase, status_in_words
+from dlq.classify import rules
+from dlq.classify.evidence import Evidence
+from dlq.classify.rules import CATEGORIES, Category
+from dlq.classify.tracebacks import Link
+from dlq.classify.wording import first_phrase, status_in_words
 
 CAUGHT_BUG, HINT, TELLING, DECISIVE = range(4)
 """How much a finding weighs. A bug that somebody caught and renamed was foreseen."""
@@ -23,11 +23,11 @@ CAUGHT_BUG, HINT, TELLING, DECISIVE = range(4)
 _BROKER_DEATH = re.compile(r"dead-lettered it from queue '[^']*': (\w+)")
 _LASTFM_CODE = re.compile(r"\berror(?:[ _-]?code)?[\"']?\W{0,4}(\d{1,2})\b(?! ?(?:of|tracks?)\b)")
 _CLASS_TABLES = (
-    (causes.DECISIVE_CLASSES, DECISIVE),
-    (causes.TELLING_CLASSES, TELLING),
-    (causes.HINTING_CLASSES, HINT),
+    (rules.DECISIVE_CLASSES, DECISIVE),
+    (rules.TELLING_CLASSES, TELLING),
+    (rules.HINTING_CLASSES, HINT),
 )
-_CLASS_NAME_PATTERNS = tuple((c, re.compile(p)) for c, p in causes.CLASS_NAME_PATTERNS)
+_CLASS_NAME_PATTERNS = tuple((c, re.compile(p)) for c, p in rules.CLASS_NAME_PATTERNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ def _by_code(evidence: Evidence, provider: str) -> Finding | None:
 
 def _category_of_code(kind: str, code: str) -> Category | None:
     if kind == "errno":
-        return causes.ERRNOS.get(code)
+        return rules.ERRNOS.get(code)
     if kind == "sqlstate":
-        return causes.SQLSTATES.get(code) or causes.SQLSTATES.get(code[:2])
+        return rules.SQLSTATES.get(code) or rules.SQLSTATES.get(code[:2])
     if not (code.isascii() and code.isdigit()):
         return None
-    table = causes.LASTFM_CODES if kind == "lastfm" else causes.AMQP_CODES
+    table = rules.LASTFM_CODES if kind == "lastfm" else rules.AMQP_CODES
     return table.get(int(code))
 
 
@@ -121,14 +121,14 @@ def _by_status(evidence: Evidence) -> Finding | None:
 
 
 def _category_of_status(status: int, evidence: Evidence) -> tuple[Category, str]:
-    refined = causes.STATUSES_REFINED_BY_WORDS.get(status, ())
+    refined = rules.STATUSES_REFINED_BY_WORDS.get(status, ())
     phrase = first_phrase(f"{evidence.body} {evidence.text}") if refined else None
     if phrase is not None and phrase[0] in refined:
         return phrase[0], f"+{phrase[1]}"
     if evidence.is_quota_spent and refined:
         return Category.RATE_LIMIT, "+quota spent"
     other = Category.INVALID_DATA if status < 500 else Category.SERVER_ERROR
-    return causes.STATUSES.get(status, other), ""
+    return rules.STATUSES.get(status, other), ""
 
 
 def _by_broker(evidence: Evidence) -> Finding | None:
@@ -138,7 +138,7 @@ def _by_broker(evidence: Evidence) -> Finding | None:
     death = _BROKER_DEATH.search(evidence.text)
     if death is None:
         return None
-    category = causes.BROKER_DEATHS.get(death[1], Category.UNKNOWN)
+    category = rules.BROKER_DEATHS.get(death[1], Category.UNKNOWN)
     return Finding(category, DECISIVE, f"broker:{death[1]}", evidence)
 
 

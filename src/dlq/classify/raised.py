@@ -1,4 +1,4 @@
-"""What an exception, or the text of one, tells about its cause; pure, never raises.
+"""Reads an exception object: what it tells about its cause; pure, never raises.
 
 Libraries are known by the names of classes and attributes and never imported. Exceptions
 are other people's objects: every attribute may be missing, raise, or be of another type.
@@ -7,109 +7,30 @@ Nothing here reads from a network: only bodies that were read already are looked
 
 from __future__ import annotations
 
-import builtins
 import datetime as dt
-import errno
-import re
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 
-from dlq.tracebacks import Frame, Link, Section
-
-MAX_EXCEPTIONS = 24
-MAX_TEXT_CHARS = 2000
-MAX_FRAMES = 60
-LONGEST_RETRY_AFTER_S = 31 * 24 * 3600.0
-
-_RETRY_AFTER_WORDS = re.compile(
-    r"retry[ _-]?after[\"']?[\s:=]{1,3}[\"']?(\d{1,7}(?:\.\d{1,3})?)\b", re.IGNORECASE
+from dlq.classify.evidence import (
+    MAX_EXCEPTIONS,
+    MAX_FRAMES,
+    MAX_TEXT_CHARS,
+    Evidence,
+    bounded_s,
+    class_names,
+    errno_code,
+    errno_in_words,
+    retry_after_in_words,
 )
-_ERRNO_WORDS = re.compile(r"\[errno (-?\d{1,4})\]", re.IGNORECASE)
+from dlq.classify.tracebacks import Frame, Link
+
 _INNER_ATTRIBUTES = ("reason", "orig", "cause", "original_exception")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One exception and, through `inner` and `members`, those behind it."""
-
-    classes: tuple[str, ...] = ()  # qualified names, most derived first
-    text: str = ""
-    status: int | None = None  # HTTP, 400 to 599
-    body: str = ""  # of the HTTP answer, if it was read
-    retry_after_s: float | None = None
-    is_quota_spent: bool = False  # a header said that no request is left
-    code: tuple[str, str] | None = None  # ("errno", "ECONNREFUSED"), ("sqlstate", "40001") …
-    url: str = ""
-    frames: tuple[Frame, ...] = ()  # innermost first
-    inner: Evidence | None = None
-    link: Link = Link.NONE  # to inner
-    members: tuple[Evidence, ...] = ()  # of an exception group
-
-    def all(self) -> list[Evidence]:
-        """This one and everything behind it, outermost first."""
-        found = [self]
-        for other in (*self.members, *((self.inner,) if self.inner else ())):
-            found.extend(other.all())
-        return found
 
 
 def read_exception(error: BaseException) -> Evidence:
     """Read `error` and the exceptions it was raised from, at most MAX_EXCEPTIONS."""
     return _ExceptionReader().read(error)
-
-
-def read_sections(sections: list[Section]) -> Evidence | None:
-    """The same from a parsed traceback; None if it names no exception."""
-    outermost: Evidence | None = None
-    members: list[Evidence] = []
-    for section in sections:
-        inner = (members[-1] if members else None) if section.is_member else outermost
-        linked = inner if section.link is not Link.NONE else None
-        read = read_text(
-            section.message,
-            error_class=section.error_class,
-            frames=tuple(reversed(section.frames[-MAX_FRAMES:])),
-            inner=linked,
-            link=section.link,
-        )
-        if not section.is_member:
-            outermost = read
-        elif linked is not None:
-            members[-1] = read
-        elif len(members) < MAX_EXCEPTIONS:
-            members.append(read)
-    if outermost is None or not members:
-        return outermost
-    return Evidence(
-        classes=outermost.classes,
-        text=outermost.text,
-        frames=outermost.frames,
-        members=tuple(members),
-    )
-
-
-def read_text(
-    text: str,
-    *,
-    error_class: str | None = None,
-    status: int | None = None,
-    frames: tuple[Frame, ...] = (),
-    inner: Evidence | None = None,
-    link: Link = Link.NONE,
-) -> Evidence:
-    """What a message tells by itself."""
-    return Evidence(
-        classes=_class_names_of_word(error_class) if error_class else (),
-        text=text[:MAX_TEXT_CHARS],
-        status=status if status is not None and 400 <= status <= 599 else None,
-        retry_after_s=_retry_after_words(text),
-        code=_errno_words(text),
-        frames=frames,
-        inner=inner,
-        link=link if inner is not None else Link.NONE,
-    )
 
 
 class _ExceptionReader:
@@ -132,7 +53,7 @@ class _ExceptionReader:
             body=_body(response),
             retry_after_s=_retry_after(headers.get("retry-after", ""), text),
             is_quota_spent=headers.get("x-ratelimit-remaining", "") == "0",
-            code=_code(error) or _errno_words(text),
+            code=_code(error) or errno_in_words(text),
             url=_url(error, response),
             frames=_frames(error),
             inner=self.read(inner) if inner is not None else None,
@@ -165,27 +86,6 @@ class _ExceptionReader:
 
 
 # --- single facts of an exception --------------------------------------------------------
-
-
-def class_names(error_type: type[BaseException]) -> tuple[str, ...]:
-    """Qualified names along the MRO; builtins without their module; less the common roots."""
-    names: list[str] = []
-    for cls in error_type.__mro__[:12]:
-        if cls in (BaseException, object) or (cls is Exception and names):
-            continue
-        module, name = _get(cls, "__module__"), _get(cls, "__qualname__")
-        name = name if isinstance(name, str) else "Unnamed"
-        plain = not isinstance(module, str) or module == "builtins"
-        names.append(name if plain else f"{module}.{name}")
-    return tuple(names)
-
-
-def _class_names_of_word(word: str) -> tuple[str, ...]:
-    """The parents of Python's own exceptions are known; of others there is but the name."""
-    known = vars(builtins).get(word)
-    if isinstance(known, type) and issubclass(known, BaseException):
-        return class_names(known)
-    return (word,)
 
 
 def _get(owner: Any, name: str) -> Any:
@@ -270,28 +170,17 @@ def _body(response: Any) -> str:
 def _retry_after(value: str, text: str) -> float | None:
     """From the header, seconds or an HTTP date; without it from words."""
     if not value:
-        return _retry_after_words(text)
+        return retry_after_in_words(text)
     try:
-        return _bounded(float(value))
+        return bounded_s(float(value))
     except ValueError:
         pass
     try:
         until = parsedate_to_datetime(value)
         aware = until if until.tzinfo else until.replace(tzinfo=dt.UTC)
-        return _bounded((aware - dt.datetime.now(dt.UTC)).total_seconds())
+        return bounded_s((aware - dt.datetime.now(dt.UTC)).total_seconds())
     except (ValueError, OverflowError):
         return None
-
-
-def _retry_after_words(text: str) -> float | None:
-    found = _RETRY_AFTER_WORDS.search(text[:MAX_TEXT_CHARS])
-    return _bounded(float(found[1])) if found else None
-
-
-def _bounded(seconds: float) -> float | None:
-    if seconds != seconds:  # NaN
-        return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
 
 
 def _code(error: BaseException) -> tuple[str, str] | None:
@@ -305,17 +194,7 @@ def _code(error: BaseException) -> tuple[str, str] | None:
     status = _get(error, "status")
     if isinstance(status, str | int) and class_names(type(error))[0].startswith("pylast."):
         return "lastfm", _as_text(status)
-    return _errno(_get(error, "errno")) if issubclass(type(error), OSError) else None
-
-
-def _errno(number: Any) -> tuple[str, str] | None:
-    name = errno.errorcode.get(number) if isinstance(number, int) else None
-    return ("errno", name) if name else None
-
-
-def _errno_words(text: str) -> tuple[str, str] | None:
-    found = None if "[SSL" in text else _ERRNO_WORDS.search(text[:MAX_TEXT_CHARS])
-    return _errno(int(found[1])) if found else None
+    return errno_code(_get(error, "errno")) if issubclass(type(error), OSError) else None
 
 
 def _url(error: BaseException, response: Any) -> str:

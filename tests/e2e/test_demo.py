@@ -1,0 +1,154 @@
+"""`dlq demo` from outside: it tells the truth, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dlq.demo.catalogue import read_tracks
+from dlq.demo.plan import make_plan
+from dlq.settings import Settings
+from tests.support.rabbitmq import BrokerNode, free_port
+from tests.support.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACKS = 16
+STORY_TIMEOUT_S = 150
+RUN = "import sys, dlq.demo; sys.exit(dlq.demo.run(exit_after={leave}, tracks={tracks}))"
+
+
+class Demo:
+    """The demo as a process; its output goes to a file."""
+
+    def __init__(self, folder: Path, *, leave: bool, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._output = folder / "demo.txt"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUN.format(leave=leave, tracks=TRACKS)],
+                env={
+                    **os.environ,
+                    "DLQ_PORT": str(self.port),
+                    "TMPDIR": str(folder),
+                    **environment,
+                },
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text(encoding="utf-8")
+
+    def is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture
+def staying(tmp_path: Path) -> Iterator[Demo]:
+    demo = Demo(tmp_path, leave=False)
+    yield demo
+    if demo.process.poll() is None:
+        demo.process.terminate()
+        demo.process.wait(60)
+
+
+def test_the_story_comes_out_as_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, leave=True)
+    assert demo.process.wait(STORY_TIMEOUT_S) == 0, demo.output
+    text = demo.output
+    plan = make_plan(read_tracks(TRACKS))
+    assert f"crawls a page of {TRACKS} tracks" in text
+    for broken in ("auth", "rate_limit", "network", "not_found", "invalid_data"):
+        assert broken in text.partition("3. The causes are mended")[0], text
+    assert f"{plan.lost_causes} remain, and why" in text
+    assert text.count("✓") == 4
+    assert "✗" not in text
+    assert not demo.is_listening()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("dlq-demo")] == []
+
+
+def test_it_stays_up_until_ctrl_c_and_takes_everything_down(staying: Demo, tmp_path: Path) -> None:
+    until(
+        lambda: "Look around" in staying.output or staying.process.poll() is not None,
+        STORY_TIMEOUT_S,
+        "the demo did not get to its end",
+    )
+    assert staying.process.poll() is None, staying.output
+    assert httpx.get(f"{staying.url}/dlq/stats").json()["total_messages"] > 0
+    children = children_of(staying.process.pid)
+    assert len(children) == 2  # manager and worker; the crawl is over
+    staying.process.send_signal(signal.SIGINT)
+    assert staying.process.wait(60) == 0, staying.output
+    assert not any(is_alive(pid) for pid in children)
+    assert not staying.is_listening()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("dlq-demo")] == []
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_in_the_middle_it_takes_everything_down(
+    staying: Demo, stop: signal.Signals, code: int
+) -> None:
+    until(lambda: len(children_of(staying.process.pid)) == 2, 60, "the crawl did not start")
+    children = children_of(staying.process.pid)
+    staying.process.send_signal(stop)
+    assert staying.process.wait(60) == code, staying.output
+    assert not any(is_alive(pid) for pid in children)
+
+
+def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
+    demo_port = free_port()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", demo_port))
+        holder.listen()
+        done = subprocess.run(
+            [Path(sys.executable).with_name("dlq"), "demo", "--exit"],
+            env={**os.environ, "DLQ_PORT": str(demo_port)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{demo_port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_same_story_runs_on_a_broker_and_leaves_no_queues(
+    broker: BrokerNode, broker_settings: Settings, tmp_path: Path
+) -> None:
+    url = broker_settings.amqp_url
+    assert url is not None
+    demo = Demo(tmp_path, leave=True, DLQ_BROKER_URL=url)
+    vhost = url.rpartition("/")[2]
+    until(
+        lambda: (
+            "enrichment.dlq.demo.queue" in broker.ctl("list_queues", "-p", vhost, "name")
+            or demo.process.poll() is not None
+        ),
+        60,
+        "the demo did not use the broker",
+    )
+    assert demo.process.wait(STORY_TIMEOUT_S) == 0, demo.output
+    assert demo.output.count("✓") == 4
+    assert "demo" not in broker.ctl("list_queues", "-q", "-p", vhost, "name")
+    assert "demo" not in broker.ctl("list_exchanges", "-q", "-p", vhost, "name")

@@ -1,0 +1,161 @@
+"""Sixty and more causes as providers, brokers and databases word them: each is one group of
+its own and one category, whatever the item, the host, the id or the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlq.classify import diagnose_text
+from dlq.fingerprint import Cause, cause_of
+from tests.unit.test_fingerprint import dead_letter
+
+ITEMS = (
+    {
+        "id": "4uLU6hMCjMI75M1A2tKUQC",
+        "mbid": "550e8400-e29b-41d4-a716-446655440000",
+        "artist": "Deadmau5",
+        "title": "Strobe",
+        "ms": "312",
+        "s": "30.5",
+        "port": "40001",
+        "ip": "10.0.0.7",
+        "host": "api-1.eu.example.com",
+        "path": "/data/audio/strobe.flac",
+        "at": "2025-10-10T12:30:45Z",
+        "n": "7",
+    },
+    {
+        "id": "0VjIjW4GlUZAMYd2vXMi3b",
+        "mbid": "019ab5c2-7f00-7abc-8def-0123456789ab",
+        "artist": "Swedish House Mafia",
+        "title": "Don't You Worry Child",
+        "ms": "9",
+        "s": "5",
+        "port": "5672",
+        "ip": "192.168.17.204",
+        "host": "api-2.us.example.com",
+        "path": "/mnt/music/a/b/c.mp3",
+        "at": "2026-01-31 00:00:00.123+02:00",
+        "n": "1234567",
+    },
+    {
+        "id": "7ouMYWpwJ422jRcDASZB7P",
+        "mbid": "ffffffff-ffff-4fff-bfff-ffffffffffff",
+        "artist": "Rate Limit",
+        "title": "Timeout",
+        "ms": "1200",
+        "s": "0.25",
+        "port": "443",
+        "ip": "172.16.0.1",
+        "host": "localhost",
+        "path": "/x/y.wav",
+        "at": "1999-12-31T23:59:59Z",
+        "n": "404",
+    },
+)
+
+CAUSES = [
+    # rate_limit
+    ("spotify", "rate_limit", "429 Client Error: Too Many Requests for url: https://{host}/{id}"),
+    ("spotify", "rate_limit", "API rate limit exceeded, retry after {n} s"),
+    ("spotify", "rate_limit", "http status: 429, code:-1 - https://{host}/v1/{id}: Max Retries"),
+    ("musicbrainz", "rate_limit", "503: exceeding the allowable rate limit ({ip})"),
+    ("musicbrainz", "rate_limit", "Rate limit: {n} requests per second"),
+    ("lastfm", "rate_limit", '{{"error":29,"message":"Rate limit exceeded for {ip}"}}'),
+    ("general", "rate_limit", "quota exceeded for project {id}, resets at {at}"),
+    ("general", "rate_limit", "ThrottlingException: request {mbid} was throttled"),
+    # auth
+    ("spotify", "auth", "401 Client Error: Unauthorized for url: https://{host}/v1/tracks/{id}"),
+    ("spotify", "auth", "Invalid client credentials (request {mbid})"),
+    ("spotify", "auth", '{{"error":"invalid_grant","error_description":"revoked {at}"}}'),
+    ("spotify", "auth", "The access token expired at {at}: token has expired"),
+    ("lastfm", "auth", '<lfm status="failed"><error code="10">Invalid key {id}</error></lfm>'),
+    ("lastfm", "auth", "Last.fm error 26: Suspended API key {id}"),
+    ("general", "auth", 'FATAL: password authentication failed for user "{artist}"'),
+    ("general", "auth", "permission denied for schema {n}"),
+    ("general", "auth", "403 Forbidden: {path}"),
+    # timeout
+    ("general", "timeout", "Connection timeout after {s} s"),
+    ("general", "timeout", "Read timed out. (read timeout={n})"),
+    ("general", "timeout", "canceling statement due to statement timeout after {ms} ms"),
+    ("general", "timeout", "504 Gateway Timeout from {host}"),
+    ("general", "timeout", "database is locked ({path})"),
+    ("musicbrainz", "timeout", "lookup of {mbid} timed out after {s} seconds"),
+    ("general", "timeout", "deadline exceeded: {ms} ms"),
+    # network
+    ("general", "network", "[Errno 111] Connect call failed ('{ip}', {port})"),
+    ("general", "network", "DNS resolution failed for {host}"),
+    ("general", "network", "connection reset by {ip}:{port}"),
+    ("general", "network", "Broken pipe while sending {n} bytes to {host}:{port}"),
+    ("general", "network", "certificate verify failed for {host}"),
+    ("general", "network", "No route to host {ip}"),
+    ("general", "network", "Server disconnected after {n} bytes"),
+    ("general", "network", "IncompleteRead({n} bytes read, {ms} more expected)"),
+    ("general", "network", "could not connect to server at {ip}, port {port}"),
+    # not_found
+    ("spotify", "not_found", "404 Not Found: https://{host}/v1/tracks/{id}"),
+    ("spotify", "not_found", "non existing id: {id}"),
+    ("musicbrainz", "not_found", 'No match for "{title}" by "{artist}"'),
+    ("musicbrainz", "not_found", "release {mbid} does not exist"),
+    ("lastfm", "not_found", '{{"error":6,"message":"Track not found"}}'),
+    ("general", "not_found", "[Errno 2] No such file or directory: '{path}'"),
+    ("general", "not_found", "410 Gone: {host}"),
+    # server_error
+    ("spotify", "server_error", "502 Bad Gateway (request {mbid})"),
+    ("spotify", "server_error", "500 Server Error: Internal for url: https://{host}/{id}"),
+    ("musicbrainz", "server_error", "HTTP 503 Service Unavailable, {at}"),
+    ("lastfm", "server_error", '{{"error":11,"message":"Service Offline since {at}"}}'),
+    ("general", "server_error", "deadlock detected: process {n} waits for {port}"),
+    ("general", "server_error", "could not serialize access, transaction {n}"),
+    # resource
+    ("general", "resource", "[Errno 28] No space left on device: '{path}'"),
+    ("general", "resource", "[Errno 24] Too many open files: '{path}'"),
+    ("audio_analysis", "resource", "Unable to allocate {n} MiB for an array"),
+    ("general", "resource", "sorry, too many clients already ({n})"),
+    ("general", "resource", "RabbitMQ dead-lettered it from queue 'q': maxlen ({n} times)"),
+    # invalid_data
+    ("spotify", "invalid_data", "400 Bad Request: https://{host}/v1/search?q={id}"),
+    ("general", "invalid_data", "Expecting value: line {n} column {ms} (char {port})"),
+    ("general", "invalid_data", "could not convert string to float: '{title}'"),
+    ("general", "invalid_data", "'utf-8' codec can't decode byte 0xff in position {n}"),
+    ("general", "invalid_data", 'duplicate key value violates constraint "{id}" ({ms})'),
+    ("audio_analysis", "invalid_data", "Error opening '{path}': Format not recognised."),
+    ("general", "invalid_data", "422 Unprocessable Entity: field {n}"),
+    # bug
+    ("general", "bug", "'NoneType' object has no attribute '{title}'"),
+    ("general", "bug", "list index out of range"),
+    ("general", "bug", "No module named '{artist}'"),
+    ("general", "bug", "division by zero"),
+    ("general", "bug", "get() got an unexpected keyword argument 'timeout'"),
+    # malformed, unknown
+    ("general", "malformed", "Malformed dead letter: the body is not UTF-8 (byte {n})"),
+    ("general", "unknown", "RabbitMQ dead-lettered it from queue 'q': rejected ({n} times)"),
+    ("general", "unknown", "enrichment of {id} gave up after {s} s"),
+    ("general", "unknown", "worker {mbid} stopped at {at}"),
+]
+
+
+def grouped(error_type: str, text: str) -> Cause:
+    diagnosis = diagnose_text(text, error_type=error_type)
+    return cause_of(dead_letter(text, None, error_type), diagnosis)
+
+
+@pytest.mark.parametrize(("error_type", "category", "template"), CAUSES)
+def test_a_cause_has_one_category_and_one_group_whatever_the_item(
+    error_type: str, category: str, template: str
+) -> None:
+    texts = [template.format(**item) for item in ITEMS]
+    assert {str(diagnose_text(t, error_type=error_type).category) for t in texts} == {category}
+    assert len({grouped(error_type, text) for text in texts}) == 1
+
+
+def test_the_causes_are_told_apart() -> None:
+    fingerprints = [grouped(kind, text.format(**ITEMS[0])).fingerprint for kind, _, text in CAUSES]
+    assert len(set(fingerprints)) == len(CAUSES) > 60
+
+
+def test_titles_hold_nothing_of_the_item() -> None:
+    for error_type, _, template in CAUSES:
+        title = grouped(error_type, template.format(**ITEMS[0])).title
+        for name in ("id", "mbid", "artist", "ip", "host", "path", "at"):
+            assert ITEMS[0][name] not in title, title

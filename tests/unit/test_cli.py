@@ -1,0 +1,278 @@
+"""The command line without a manager: help, usage, loading of handlers, tokens, topology."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlq.cli import main
+from dlq.cli.logs import log_to_stderr
+from dlq.cli.output import Column, confirmed, print_table
+from dlq.cli.replay import check_choice
+from dlq.cli.where import Where
+from dlq.cli.worker import load
+from dlq.errors import InvalidInput
+
+HEAVY = ("sqlalchemy", "fastapi", "scrapy", "uvicorn", "pika", "httpx", "pydantic")
+
+
+def run(*arguments: str) -> int:
+    """Returns: the exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom dlq.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n"
+        f"    print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_tells_first_steps_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert "dlq demo --exit" in shown
+    for line in ("0  all done", "3  the manager, the broker", "5  refused"):
+        assert line in shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("list", "show", "stats", "groups", "export", "replay", "delete", "publish", "serve"),
+        *("worker", "demo", "doctor", "spool", "spool flush", "token create", "token revoke"),
+        *("topology show", "topology apply"),
+    ],
+)
+def test_each_command_teaches_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command.split(), "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Example" in shown
+    assert f"dlq {command.split(maxsplit=1)[0]}" in shown
+
+
+def test_usage_errors_exit_2_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list", "--limit", "0") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_unusable_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DLQ_URL", "ftp://x")
+    assert run("list") == 2
+    assert "DLQ_URL: expected http://host:port" in capsys.readouterr().err
+
+
+def test_a_manager_that_does_not_answer_exits_3_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DLQ_URL", "http://127.0.0.1:9")
+    assert run("stats") == 3
+    assert (
+        "The manager at http://127.0.0.1:9 does not answer (ConnectError). Is it running? "
+        "Start it with `dlq serve`, or set DLQ_URL." in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("item", ["{", "not json"])
+def test_publish_refuses_what_is_not_json(item: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("publish", item, "--error", "x") == 2
+    assert "the item is not JSON" in capsys.readouterr().err
+
+
+# --- choosing what to replay -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ids", "everything", "where"),
+    [
+        ([], False, Where()),
+        (["a"], True, Where()),
+        (["a"], False, Where(error_type="spotify")),
+        ([], True, Where(states=("parked",))),
+    ],
+)
+def test_replay_wants_ids_or_all_or_a_filter(
+    ids: list[str], everything: bool, where: Where
+) -> None:
+    with pytest.raises(InvalidInput, match="one of the three"):
+        check_choice(ids, everything, where)
+
+
+@pytest.mark.parametrize(
+    ("ids", "everything", "where"),
+    [(["a"], False, Where()), ([], True, Where()), ([], False, Where(fingerprint="f"))],
+)
+def test_each_of_the_three_alone_is_enough(ids: list[str], everything: bool, where: Where) -> None:
+    check_choice(ids, everything, where)
+
+
+def test_without_a_terminal_nobody_is_asked() -> None:
+    assert confirmed("Delete?", yes=True)
+    with pytest.raises(InvalidInput, match=r"Delete\? .*pass --yes"):
+        confirmed("Delete?", yes=False)
+
+
+# --- tables ------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A stream that says it is a terminal."""
+
+    def __init__(self) -> None:
+        self.written = ""
+
+    def write(self, text: str) -> int:
+        self.written += text
+        return len(text)
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+ID = "550e8400-e29b-41d4-a716-446655440000"
+TABLE = ((Column("ID", whole=True), Column("WHY")), [(ID, "[red]\x1b[2J\u202e " + "long " * 40)])
+
+
+def test_on_a_terminal_ids_stay_whole_and_hostile_text_does_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    print_table(*TABLE)
+    assert ID in terminal.written
+    assert "[red]\\x1b[2J" in terminal.written
+    assert "\x1b[2J" not in terminal.written
+    assert "\u202e" not in terminal.written
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, False), (120, True)])
+def test_a_narrow_terminal_gets_fewer_columns(
+    width: int, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    print_table((Column("ID"), Column("MORE", from_width=100)), [(ID, "more")])
+    assert ("more" in terminal.written) is shown
+
+
+def test_a_pipe_gets_tab_separated_lines_without_colours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table(*TABLE)
+    header, line = capsys.readouterr().out.splitlines()
+    assert header == "ID\tWHY"
+    assert line.split("\t")[0] == ID
+    assert "\x1b" not in line
+
+
+# --- handlers ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+def test_a_handler_is_found_from_the_current_folder(here: Path) -> None:
+    (here / "handlers_found.py").write_text("class Box:\n    @staticmethod\n    def run(m): ...\n")
+    assert callable(load("handlers_found:Box.run"))
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("pipeline", "Expected MODULE:NAME"),
+        ("no_such_module_x:run", "there is no module no_such_module_x"),
+        ("handlers_broken:run", "raised ZeroDivisionError"),
+        ("handlers_empty:run", "handlers_empty has no 'run'"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said_in_words(here: Path, target: str, said: str) -> None:
+    (here / "handlers_broken.py").write_text("1 / 0\n")
+    (here / "handlers_empty.py").write_text("")
+    with pytest.raises(InvalidInput, match=said):
+        load(target)
+
+
+def test_a_worker_target_that_is_no_handler_exits_2(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "handlers_number.py").write_text("handle = 3\nmany = {'spotify': print}\n")
+    assert run("worker", "handlers_number:handle") == 2
+    assert "is a int; expected a function" in capsys.readouterr().err
+    assert run("worker", "handlers_number:many", "--error-type", "lastfm") == 2
+    assert "has no handler for: lastfm" in capsys.readouterr().err
+
+
+# --- tokens and topology -----------------------------------------------------------------
+
+
+def test_tokens_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("token", "create", "--name", "me", "--role", "admin") == 0
+    token = capsys.readouterr().out.strip()
+    assert token.startswith("dlq_")
+    assert run("token", "list", "--json") == 0
+    listed = capsys.readouterr().out
+    assert [(t["name"], t["role"]) for t in json.loads(listed)] == [("me", "admin")]
+    assert token not in listed
+    assert run("token", "revoke", "me") == 0
+    assert run("token", "revoke", "me") == 4
+
+
+def test_topology_shows_the_specified_queues(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("topology", "show", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["exchange"] == "enrichment.dlq.exchange"
+    assert [q["name"] for q in shown["queues"]][:2] == [
+        "enrichment.dlq.queue",
+        "enrichment.dlq.retry",
+    ]
+
+
+def test_topology_apply_without_a_broker_says_how_to_set_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("topology", "apply") == 2
+    assert "Set DLQ_BROKER_URL or RABBITMQ_HOST" in capsys.readouterr().err
+
+
+# --- logs --------------------------------------------------------------------------------
+
+
+def test_a_failures_text_cannot_forge_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers = []
+    try:
+        log_to_stderr("info")
+        logging.getLogger("dlq.test").warning("bad: %s", "x\n2025 INFO forged \x1b[31m")
+    finally:
+        root.handlers, root.level = before, level
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("WARNING dlq.test: bad: x 2025 INFO forged \\x1b[31m")
