@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-pytest_plugins = ["tests.support.rabbitmq", "tests.support.postgres"]
+pytest_plugins = ["tests.support.rabbitmq", "tests.support.postgres", "tests.support.ledger"]
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's shell reaches a test, and no test writes to the home."""
     for name in list(os.environ):
         if name.startswith(("DLQ_", "RABBITMQ_")):
@@ -23,4 +22,3 @@ def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("DLQ_SPOOL_DIR", str(tmp_path / "spool"))
     monkeypatch.setenv("DLQ_TOKENS_FILE", str(tmp_path / "tokens.json"))
     monkeypatch.setenv("DLQ_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    yield

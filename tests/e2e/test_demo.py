@@ -22,7 +22,7 @@ from tests.support.waiting import until
 ROOT = Path(__file__).resolve().parents[2]
 TRACKS = 16
 STORY_TIMEOUT_S = 150
-RUN = "import sys, dlq.demo; sys.exit(dlq.demo.run(exit_after={leave}, tracks={tracks}))"
+DLQ = Path(sys.executable).with_name("dlq")
 
 
 class Demo:
@@ -34,13 +34,11 @@ class Demo:
         self._output = folder / "demo.txt"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN.format(leave=leave, tracks=TRACKS)],
-                env={
-                    **os.environ,
-                    "DLQ_PORT": str(self.port),
-                    "TMPDIR": str(folder),
-                    **environment,
-                },
+                [
+                    *(DLQ, "demo", "--tracks", str(TRACKS), "--port", str(self.port)),
+                    *(["--exit"] if leave else []),
+                ],
+                env={**os.environ, "TMPDIR": str(folder), **environment},
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
@@ -121,7 +119,7 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
         holder.bind(("127.0.0.1", demo_port))
         holder.listen()
         done = subprocess.run(
-            [Path(sys.executable).with_name("dlq"), "demo", "--exit"],
+            [DLQ, "demo", "--exit"],
             env={**os.environ, "DLQ_PORT": str(demo_port)},
             capture_output=True,
             text=True,

@@ -13,8 +13,9 @@ import pytest
 
 from dlq.client import DLQClient, Failure, Spool
 from dlq.client.handling import handling
+from dlq.decode import decode
 from dlq.errors import BrokerUnavailable, PublishRejected
-from dlq.message import REPLAY_ID_HEADER, WireMessage, decode
+from dlq.message import REPLAY_ID_HEADER, WireMessage
 from dlq.settings import Settings
 from dlq.transport.http import HttpPublisher
 from tests.support.publishers import Answer, Intake, accept

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from dlq.decode import decode
 from dlq.ledger import open_ledger
 from dlq.ledger.base import Arrival, Ledger
-from dlq.message import DLQMessage, WireMessage, decode, encode
+from dlq.message import DLQMessage, WireMessage, encode
 from tests.support.postgres import PostgresCluster
 
 RETRY_KEY = "spotify.enrichment.retry"

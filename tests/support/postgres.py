@@ -24,7 +24,6 @@ from typing import Any
 import psycopg
 import pytest
 
-pytest_plugins = ["tests.support.ledger"]  # ledgers on both databases, for whoever has this one
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0

@@ -11,8 +11,9 @@ import pytest
 from dlq.client.build import dead_letter, failed_again, fitting_wire
 from dlq.client.describe import CHAIN_LINKS, MESSAGE_CHARS, TRACE_CHARS, cut, message_of, trace_of
 from dlq.client.failure import Failure
+from dlq.decode import decode
 from dlq.errors import InvalidInput
-from dlq.message import DLQMessage, decode, encode
+from dlq.message import DLQMessage, encode
 
 
 def build(item: Any = None, error: Any = "it failed", **fields: Any) -> DLQMessage:

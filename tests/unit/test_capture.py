@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dlq.client import AsyncDLQClient, DLQClient
-from dlq.message import DLQMessage, decode
+from dlq.decode import decode
+from dlq.message import DLQMessage
 from dlq.settings import Settings
 from tests.support.publishers import MemoryPublisher
 

@@ -21,8 +21,8 @@ import dlq.client.default as default_client
 from dlq.client import AsyncDLQClient, Custody, DLQClient, Failure, Spool, flush_spool
 from dlq.client.courier import Courier
 from dlq.client.receipt import Receipt
+from dlq.decode import decode
 from dlq.errors import SettingsError, SpoolError
-from dlq.message import decode
 from dlq.settings import Settings
 from tests.support.publishers import MemoryPublisher
 from tests.support.waiting import until

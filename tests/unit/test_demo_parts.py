@@ -10,9 +10,10 @@ from parsel import Selector
 from rich.console import Console
 
 from dlq.demo.catalogue import CatalogueTrack, lookup_key, read_tracks
+from dlq.demo.ending import Ending
 from dlq.demo.plan import LEAST_TRACKS, make_plan
 from dlq.demo.site import page_html
-from dlq.demo.story import Ending, run
+from dlq.demo.story import run
 from dlq.demo.telling import Teller
 from dlq.errors import InvalidInput
 

@@ -12,7 +12,8 @@ from dlq.client import DLQClient, Receipt
 from dlq.client.build import dead_letter
 from dlq.client.failure import Failure
 from dlq.client.handling import handling
-from dlq.message import REPLAY_ID_HEADER, DLQMessage, decode
+from dlq.decode import decode
+from dlq.message import REPLAY_ID_HEADER, DLQMessage
 from dlq.settings import Settings
 from tests.support.publishers import MemoryPublisher
 

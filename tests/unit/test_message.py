@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlq.decode import decode
 from dlq.message import (
     DLQMessage,
     Form,
     WireMessage,
-    decode,
     encode,
     error_type_word,
     new_message_id,

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import secrets
-import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +23,7 @@ from pika.exceptions import AMQPError
 from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import ManagerAPI
 from dlq.demo.plan import MUSICBRAINZ_REQUESTS_PER_S, Plan
+from dlq.demo.preflight import find_checkout, must_be_free
 from dlq.demo.processes import Child
 from dlq.demo.providers import (
     AudioAnalysisStandIn,
@@ -33,7 +33,6 @@ from dlq.demo.providers import (
     SpotifyStandIn,
 )
 from dlq.demo.site import MixPage
-from dlq.errors import SettingsError
 from dlq.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Stage:
         self.items = folder / "items.jsonl"
         self.enriched = folder / "enriched.jsonl"
         self._checkout = find_checkout()
-        _must_be_free(port)
+        must_be_free(port)
         self._spotify_secret, self.lastfm_key = secrets.token_hex(16), secrets.token_hex(16)
         self._stack = ExitStack()
         self._broker_url = Settings.load().amqp_url
@@ -218,32 +217,6 @@ class Stage:
                         channel.queue_delete(name)
         except (AMQPError, OSError) as error:
             logger.warning("Could not remove the demo's queues from the broker: %r", error)
-
-
-def find_checkout() -> Path:
-    """The folder that holds `scrapers/`: the demo's pipeline is not part of the wheel.
-
-    Raises: SettingsError: not run from a checkout.
-    """
-    for folder in (Path(__file__).resolve().parents[3], Path.cwd()):
-        if (folder / "scrapers" / "pipelines" / "api_enrichment_pipeline.py").is_file():
-            return folder
-    raise SettingsError(
-        "The demo needs the repository: expected scrapers/pipelines/api_enrichment_pipeline.py "
-        "beside src/ or in the current folder. Clone the repository and run `make demo` there."
-    )
-
-
-def _must_be_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise SettingsError(
-                f"Cannot listen on 127.0.0.1:{port}: {error.strerror or error}. "
-                "Stop what has the port, or choose another with --port."
-            ) from error
 
 
 def _is_inherited(variable: str) -> bool:

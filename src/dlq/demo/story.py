@@ -7,18 +7,18 @@ files that were written. `--exit` ends with 0 only if all of it adds up.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dlq.demo.catalogue import read_tracks
+from dlq.demo.ending import Ending
 from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import BATCH, ManagerAPI
 from dlq.demo.plan import LEAST_TRACKS, MUSICBRAINZ_REQUESTS_PER_S, make_plan
+from dlq.demo.preflight import home_in
 from dlq.demo.processes import Child
 from dlq.demo.stage import Stage
 from dlq.demo.telling import Teller
@@ -33,37 +33,6 @@ POLL_S = 0.1
 WATCH_S = 1.0
 INTERRUPTED = 130
 TRIES_PER_REPLAY = 3
-HOPELESS = frozenset({"not_found", "invalid_data"})
-"""Categories that no replay helps: these may remain at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    captured: int
-    stored: int
-    resolved: int
-    remaining: int
-    answers_on_disk: int
-    lost_causes: int
-    remaining_categories: frozenset[str]
-
-    def claims(self) -> list[tuple[bool, str]]:
-        """What must hold for the story to be true."""
-        return [
-            (0 < self.captured == self.stored, "every failure of the crawl is in the ledger"),
-            (
-                self.resolved + self.remaining == self.captured,
-                f"{self.resolved} resolved + {self.remaining} remaining = {self.captured} captured",
-            ),
-            (
-                0 < self.resolved == self.answers_on_disk,
-                f"each of the {self.resolved} resolved has its answer on disk",
-            ),
-            (
-                self.remaining == self.lost_causes and self.remaining_categories <= HOPELESS,
-                f"the {self.remaining} that remain are those which no replay can help",
-            ),
-        ]
 
 
 def run(
@@ -93,7 +62,7 @@ def run(
     try:
         with (
             Interrupts() as interrupts,
-            _home(folder) as home,
+            home_in(folder) as home,
             Stage(plan, interrupts, folder=home, port=port or Settings.load().port) as stage,
         ):
             return _tell(Teller(), stage, stay=not exit_after)
@@ -276,15 +245,3 @@ def _until(condition: Callable[[], bool], timeout_s: float, child: Child, failur
         if time.monotonic() > deadline:
             raise child.failure(f"{failure} within {timeout_s:.0f} s")
         time.sleep(POLL_S)
-
-
-@contextmanager
-def _home(folder: Path | None) -> Iterator[Path]:
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="dlq-demo-") as temporary:
-            yield Path(temporary)
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise InvalidInput(f"Expected an empty folder for the demo, and {folder} holds files.")
-    yield folder.resolve()

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping
 
+from dlq.decode import decode
 from dlq.ledger.base import DeadLetter, HistoryEntry, Lease, Replay
 from dlq.ledger.envelope import read_wire
 from dlq.ledger.schema import dead_letters, history, replays
-from dlq.message import Form, decode
+from dlq.message import Form
 from dlq.states import Outcome, State
 
 DEAD_LETTER_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(dead_letters.c)

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from dlq.classify import Category, Diagnosis, diagnose_text
 from dlq.deaths import Death, parse_deaths
+from dlq.decode import Decoded, decode
 from dlq.fingerprint import cause_of
 from dlq.ledger.base import Arrival
-from dlq.message import REPLAY_ID_HEADER, Decoded, DLQMessage, Form, WireMessage, decode
+from dlq.message import REPLAY_ID_HEADER, DLQMessage, Form, WireMessage
 from dlq.topology import EXPIRED_ROUTING_KEY
 
 

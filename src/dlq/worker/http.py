@@ -69,6 +69,8 @@ class ManagerHttp:
             timeout_s: for the answer; default ANSWER_TIMEOUT_S.
             also_fine: a status beyond 2xx that is no error here.
         """
+        if self._client.is_closed:  # a handler that came back after its worker was closed
+            raise BrokerUnavailable(f"The connection to {self.url} was closed.")
         with self._translated():
             response = self._client.request(
                 method, path, params=params, json=json, timeout=self._timeout(timeout_s)

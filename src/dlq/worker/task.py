@@ -13,14 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dlq.client.handling import Handling
-from dlq.message import (
-    MAX_RETRIES_HEADER,
-    REPLAY_ID_HEADER,
-    DLQMessage,
-    Form,
-    WireMessage,
-    decode,
-)
+from dlq.decode import decode
+from dlq.message import MAX_RETRIES_HEADER, REPLAY_ID_HEADER, DLQMessage, Form, WireMessage
 from dlq.payload import as_object
 
 
