@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from dlq.message import DLQMessage
 from scrapers.providers import (
@@ -45,13 +45,13 @@ class ReplayEnricher:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._providers: dict[str, Provider] = {}
-        self._http: httpx.AsyncClient | None = None
+        self._http: httpx2.AsyncClient | None = None
 
     def __call__(self, message: DLQMessage) -> None:
         """Ask the provider named by `error_type` for the payload's track; store the answer.
 
         Raises:
-            ProviderError, httpx.TransportError: as `Provider.enrich`.
+            ProviderError, httpx2.TransportError: as `Provider.enrich`.
             ValueError: the payload names no track, or a setting is not usable.
             OSError: the answer could not be stored.
         """

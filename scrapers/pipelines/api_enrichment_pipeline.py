@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import httpx2
 from itemadapter.adapter import ItemAdapter
 from scrapy.crawler import Crawler
 
@@ -44,7 +44,7 @@ class APIEnrichmentPipeline(DeadLetterPipeline):
             retry_after_cap_s=settings.getfloat("ENRICHMENT_RETRY_AFTER_MAX_S", 60.0),
         )
         self._crawl_id = uuid.uuid4().hex[:12]
-        self._http: httpx.AsyncClient | None = None
+        self._http: httpx2.AsyncClient | None = None
         self._providers: list[Provider] = []
 
     async def open_spider(self) -> None:

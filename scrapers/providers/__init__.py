@@ -1,6 +1,6 @@
 """The APIs that a track is enriched from: one module each, one `enrich(track)` each.
 
-`build_providers` makes those that are configured. All speak async httpx, and none retries:
+`build_providers` makes those that are configured. All speak async httpx2, and none retries:
 how often to try is decided by who asks.
 """
 
@@ -17,7 +17,7 @@ from scrapers.providers.musicbrainz import MusicBrainz
 from scrapers.providers.spotify import Spotify
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ PROVIDER_NAMES = (Spotify.name, MusicBrainz.name, LastFM.name, AudioAnalysis.nam
 """Their error_types in the dead-letter queue."""
 
 
-def build_providers(config: ProviderConfig, http: httpx.AsyncClient) -> list[Provider]:
+def build_providers(config: ProviderConfig, http: httpx2.AsyncClient) -> list[Provider]:
     """The providers whose settings are there; what lacks is logged once, by its name."""
     providers: list[Provider] = []
     if config.spotify_client_id and config.spotify_client_secret:

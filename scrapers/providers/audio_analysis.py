@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapers.providers.base import Track, read_object, refusal, unexpected_shape
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from scrapers.providers.config import ProviderConfig
 
@@ -17,7 +17,7 @@ LABEL = "Audio analysis"
 class AudioAnalysis:
     name: ClassVar[str] = "audio_analysis"
 
-    def __init__(self, config: ProviderConfig, http: httpx.AsyncClient) -> None:
+    def __init__(self, config: ProviderConfig, http: httpx2.AsyncClient) -> None:
         self._http = http
         self._url = f"{config.audio_analysis_url}/v1/analyze"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
+    import httpx2
 
 MAX_DETAIL_CHARS = 300
 
@@ -56,7 +56,7 @@ class Provider(Protocol):
 
         Raises:
             ProviderError: refused, failed, unknown track, or an answer that can't be read.
-            httpx.TransportError: no answer.
+            httpx2.TransportError: no answer.
         """
         ...
 
@@ -64,7 +64,7 @@ class Provider(Protocol):
 class ProviderError(Exception):
     """The provider did not give what was asked for."""
 
-    def __init__(self, message: str, *, response: httpx.Response | None = None) -> None:
+    def __init__(self, message: str, *, response: httpx2.Response | None = None) -> None:
         super().__init__(message)
         self.response = response
 
@@ -87,7 +87,7 @@ class UnreadableAnswer(ProviderError, ValueError):
     """The provider said 200, and the body is not what its documentation says."""
 
 
-def read_object(provider: str, response: httpx.Response) -> dict[str, Any]:
+def read_object(provider: str, response: httpx2.Response) -> dict[str, Any]:
     """The JSON object of a response of any status.
 
     Raises:
@@ -113,7 +113,7 @@ def unexpected_shape(provider: str, error: Exception) -> UnreadableAnswer:
     )
 
 
-def refusal(provider: str, response: httpx.Response, detail: str | None = None) -> ProviderError:
+def refusal(provider: str, response: httpx2.Response, detail: str | None = None) -> ProviderError:
     """The error for a status that is not a success, with the provider's own words."""
     words = (detail or response.text).strip()[:MAX_DETAIL_CHARS]
     status = f"{response.status_code} {response.reason_phrase}".strip()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,11 @@ class ProviderConfig:
                 given[spec.name] = str(value).rstrip("/")
         return cls(**given)
 
-    def http_client(self) -> httpx.AsyncClient:
+    def http_client(self) -> httpx2.AsyncClient:
         """One connection pool for all providers; the caller closes it."""
-        # At INFO httpx logs each URL, and Last.fm's holds the API key.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
-        return httpx.AsyncClient(
+        # At INFO httpx2 logs each URL, and Last.fm's holds the API key.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        return httpx2.AsyncClient(
             timeout=self.provider_timeout_s,
             headers={"User-Agent": self.user_agent, "Accept": "application/json"},
         )

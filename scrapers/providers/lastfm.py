@@ -17,7 +17,7 @@ from scrapers.providers.base import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from scrapers.providers.config import ProviderConfig
 
@@ -29,7 +29,7 @@ INVALID_PARAMETERS = 6
 class LastFMError(ProviderError):
     """One of Last.fm's numbered errors; `code` is the number."""
 
-    def __init__(self, code: int, message: str, response: httpx.Response) -> None:
+    def __init__(self, code: int, message: str, response: httpx2.Response) -> None:
         # A 200 around an error says nothing: only a real status is worth carrying.
         carried = None if response.is_success else response
         super().__init__(f"{LABEL} error {code}: {message}", response=carried)
@@ -39,7 +39,7 @@ class LastFMError(ProviderError):
 class LastFM:
     name: ClassVar[str] = "lastfm"
 
-    def __init__(self, config: ProviderConfig, http: httpx.AsyncClient) -> None:
+    def __init__(self, config: ProviderConfig, http: httpx2.AsyncClient) -> None:
         self._http = http
         self._url = f"{config.lastfm_url}/2.0/"
         self._api_key = config.lastfm_api_key
@@ -72,7 +72,7 @@ class LastFM:
         return _facts(document)
 
 
-def _numbered_error(document: dict[str, Any], response: httpx.Response) -> ProviderError:
+def _numbered_error(document: dict[str, Any], response: httpx2.Response) -> ProviderError:
     message = str(document.get("message", ""))
     try:
         code = int(document["error"])

@@ -22,7 +22,7 @@ from scrapers.providers.base import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from scrapers.providers.config import ProviderConfig
 
@@ -36,7 +36,7 @@ _LUCENE_SPECIAL = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
 class MusicBrainz:
     name: ClassVar[str] = "musicbrainz"
 
-    def __init__(self, config: ProviderConfig, http: httpx.AsyncClient) -> None:
+    def __init__(self, config: ProviderConfig, http: httpx2.AsyncClient) -> None:
         self._http = http
         self._url = f"{config.musicbrainz_url}/ws/2/recording"
         # One at a time, evenly spaced: a burst of n in a second would already be refused.
@@ -60,7 +60,7 @@ def _escape(text: str) -> str:
     return _LUCENE_SPECIAL.sub(r"\\\1", text)
 
 
-def _error_text(response: httpx.Response) -> str | None:
+def _error_text(response: httpx2.Response) -> str | None:
     try:
         return str(response.json()["error"])
     except (ValueError, KeyError, TypeError):

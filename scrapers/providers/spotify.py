@@ -18,7 +18,7 @@ from scrapers.providers.base import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from scrapers.providers.config import ProviderConfig
 
@@ -30,7 +30,7 @@ RENEW_BEFORE_S = 30.0
 class Spotify:
     name: ClassVar[str] = "spotify"
 
-    def __init__(self, config: ProviderConfig, http: httpx.AsyncClient) -> None:
+    def __init__(self, config: ProviderConfig, http: httpx2.AsyncClient) -> None:
         self._http = http
         self._search_url = f"{config.spotify_url}/v1/search"
         self._token_url = f"{config.spotify_accounts_url}/api/token"
@@ -52,7 +52,7 @@ class Spotify:
             raise refusal(LABEL, response, _error_text(response))
         return _best_match(read_object(LABEL, response))
 
-    async def _search(self, track: Track, token: str) -> httpx.Response:
+    async def _search(self, track: Track, token: str) -> httpx2.Response:
         query = f'track:"{_plain(track.title)}" artist:"{_plain(track.artist)}"'
         return await self._http.get(
             self._search_url,
@@ -85,7 +85,7 @@ def _plain(text: str) -> str:
     return text.replace('"', " ")
 
 
-def _error_text(response: httpx.Response) -> str | None:
+def _error_text(response: httpx2.Response) -> str | None:
     """The words in `{"error": {"message"}}` (API) or `{"error", "error_description"}` (token)."""
     try:
         document = response.json()

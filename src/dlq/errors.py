@@ -2,7 +2,7 @@
 
 Each class carries a stable `code` (for programs: API answers, `--json`, logs); the text
 is for people and says what was expected, what came, and what to do next. Driver errors
-(pika, SQLAlchemy, httpx, sqlite3) are translated into these at the edge, with `from`.
+(pika, SQLAlchemy, httpx2, sqlite3) are translated into these at the edge, with `from`.
 """
 
 from __future__ import annotations

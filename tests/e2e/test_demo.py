@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from dlq.demo.catalogue import read_tracks
@@ -92,7 +92,7 @@ def test_it_stays_up_until_ctrl_c_and_takes_everything_down(staying: Demo, tmp_p
         "the demo did not get to its end",
     )
     assert staying.process.poll() is None, staying.output
-    assert httpx.get(f"{staying.url}/dlq/stats").json()["total_messages"] > 0
+    assert httpx2.get(f"{staying.url}/dlq/stats").json()["total_messages"] > 0
     children = children_of(staying.process.pid)
     assert len(children) == 2  # manager and worker; the crawl is over
     staying.process.send_signal(signal.SIGINT)

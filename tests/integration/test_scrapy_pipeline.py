@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import pytest
 import scrapy
-from scrapers.pipelines.api_enrichment_pipeline import APIEnrichmentPipeline
 from scrapy.utils.test import get_crawler
 
 from dlq.client import AsyncDLQClient, Custody, DLQClient, Receipt
@@ -23,6 +22,7 @@ from dlq.demo.catalogue import read_tracks
 from dlq.demo.plan import Plan, make_plan
 from dlq.demo.providers import LastFMStandIn, MusicBrainzStandIn, SpotifyStandIn
 from dlq.demo.site import MixPage
+from scrapers.pipelines.api_enrichment_pipeline import APIEnrichmentPipeline
 from tests.support.manager import ManagerProcess
 
 ROOT = Path(__file__).resolve().parents[2]

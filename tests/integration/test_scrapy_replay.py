@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
-from scrapers.providers import ProviderError, TrackNotFound
-from scrapers.replay import ReplayEnricher
 
 from dlq.client import DLQClient
 from dlq.demo.catalogue import CatalogueTrack, read_tracks
 from dlq.demo.providers import LastFMStandIn, MusicBrainzStandIn
 from dlq.message import DLQMessage, new_message_id
+from scrapers.providers import ProviderError, TrackNotFound
+from scrapers.replay import ReplayEnricher
 from tests.support.manager import ManagerProcess
 from tests.support.waiting import until
 
@@ -103,7 +103,7 @@ def test_a_failure_is_raised_and_nothing_is_stored(
         enricher(dead_letter(CatalogueTrack("Nobody", "Nothing", "House")))
     lastfm.stop()
     enricher.close()
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(httpx2.ConnectError):
         enricher(dead_letter(TRACKS[0]))
     assert answers(environment) == []
 

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from dlq import DLQClient
@@ -284,7 +284,7 @@ def test_the_broker_side_lines_work(broker_manager: ManagerProcess, broker: Brok
 
 def test_limits_outside_the_specified_range_are_refused(manager: ManagerProcess) -> None:
     for query in ("limit=0", "limit=1001", "offset=-1", "limit=ten"):
-        response = httpx.get(f"{manager.url}/dlq/messages?{query}")
+        response = httpx2.get(f"{manager.url}/dlq/messages?{query}")
         assert response.status_code == 422, query
         assert response.json()["code"] == "invalid_input"
     assert manager.get("/dlq/messages", limit=1000, offset=0) == []

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 
 from dlq.settings import Settings
 from tests.support.rabbitmq import free_port
@@ -78,12 +78,12 @@ class ManagerProcess:
             self._process = None
 
     def get(self, path: str, **params: Any) -> Any:
-        response = httpx.get(self.url + path, params=params or None, timeout=20)
+        response = httpx2.get(self.url + path, params=params or None, timeout=20)
         response.raise_for_status()
         return response.json()
 
-    def post(self, path: str, body: Any = None) -> httpx.Response:
-        return httpx.post(self.url + path, json=body, timeout=60)
+    def post(self, path: str, body: Any = None) -> httpx2.Response:
+        return httpx2.post(self.url + path, json=body, timeout=60)
 
     def wait_connected(self) -> ManagerProcess:
         until(
@@ -93,20 +93,25 @@ class ManagerProcess:
         )
         return self
 
+    def stored_count(self) -> int:
+        """Rows in the ledger that are in the DLQ, whatever still waits in the broker."""
+        counts: dict[str, int] = self.get("/dlq/stats")["by_error_type"]
+        return sum(counts.values())
+
     def wait_in_dlq(self, count: int, timeout_s: float = 30.0) -> None:
-        """Until exactly that many rows are in the ledger, whatever still waits elsewhere."""
-
-        def stored() -> bool:
-            return sum(self.get("/dlq/stats")["by_error_type"].values()) == count
-
-        until(stored, timeout_s, lambda: f"expected {count} rows, got {self.get('/dlq/stats')}")
+        """Until exactly that many rows are in the ledger."""
+        until(
+            lambda: self.stored_count() == count,
+            timeout_s,
+            lambda: f"expected {count} rows, got {self.get('/dlq/stats')}",
+        )
 
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the manager ended at once: {self._tail()}"
         try:
-            return httpx.get(self.url + "/health/live", timeout=2).status_code == 200
-        except httpx.TransportError:
+            return bool(httpx2.get(self.url + "/health/live", timeout=2).status_code == 200)
+        except httpx2.TransportError:
             return False
 
     def _tail(self) -> str:

@@ -24,7 +24,6 @@ from typing import Any
 import psycopg
 import pytest
 
-
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 DEBIAN_ROOT = Path("/usr/lib/postgresql")

@@ -18,7 +18,7 @@ from dlq.cli.where import Where
 from dlq.cli.worker import load
 from dlq.errors import InvalidInput
 
-HEAVY = ("sqlalchemy", "fastapi", "scrapy", "uvicorn", "pika", "httpx", "pydantic")
+HEAVY = ("sqlalchemy", "fastapi", "scrapy", "uvicorn", "pika", "httpx2", "pydantic")
 
 
 def run(*arguments: str) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-import httpx
+import httpx2
 import pytest
-from scrapers.providers import ProviderError, TrackNotFound
 
 from dlq.contrib.tries import Done, GivenUp, try_repeatedly
 from dlq.worker.attempt import TryPolicy
+from scrapers.providers import ProviderError, TrackNotFound
 
 QUICK = TryPolicy(max_attempts=3, base_s=0.01, cap_s=0.02, retry_after_cap_s=0.5)
 
@@ -31,8 +31,8 @@ class Operation:
 
 def answered(status: int, retry_after: str | None = None) -> ProviderError:
     headers = {"Retry-After": retry_after} if retry_after else {}
-    request = httpx.Request("GET", "http://127.0.0.1/")
-    response = httpx.Response(status, headers=headers, request=request)
+    request = httpx2.Request("GET", "http://127.0.0.1/")
+    response = httpx2.Response(status, headers=headers, request=request)
     return ProviderError(f"Spotify answered {status}", response=response)
 
 

@@ -8,8 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import httpx
+import httpx2
 import pytest
+
+from dlq.classify import Category, diagnose
+from dlq.demo.catalogue import CatalogueTrack
+from dlq.demo.local_server import Answer, LocalServer, Request, json_answer
+from dlq.demo.providers import (
+    AudioAnalysisStandIn,
+    LastFMStandIn,
+    MusicBrainzStandIn,
+    Neighbour,
+    SpotifyStandIn,
+)
 from scrapers.providers import (
     AudioAnalysis,
     LastFM,
@@ -21,17 +32,6 @@ from scrapers.providers import (
     TrackNotFound,
     UnreadableAnswer,
     build_providers,
-)
-
-from dlq.classify import Category, diagnose
-from dlq.demo.catalogue import CatalogueTrack
-from dlq.demo.local_server import Answer, LocalServer, Request, json_answer
-from dlq.demo.providers import (
-    AudioAnalysisStandIn,
-    LastFMStandIn,
-    MusicBrainzStandIn,
-    Neighbour,
-    SpotifyStandIn,
 )
 
 KNOWN = CatalogueTrack("Deadmau5", "Strobe", "Progressive House")
@@ -90,14 +90,14 @@ def world() -> Iterator[World]:
 
 
 @pytest.fixture
-async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def http(world: World) -> AsyncIterator[httpx2.AsyncClient]:
     async with world.config.http_client() as client:
         yield client
 
 
 @pytest.mark.parametrize("track", [KNOWN, AWKWARD])
 async def test_every_provider_enriches_a_known_track(
-    world: World, http: httpx.AsyncClient, track: CatalogueTrack
+    world: World, http: httpx2.AsyncClient, track: CatalogueTrack
 ) -> None:
     world.audio.start()
     providers = build_providers(world.config, http)
@@ -110,7 +110,7 @@ async def test_every_provider_enriches_a_known_track(
 
 
 async def test_an_unknown_track_is_told_as_not_found_and_not_tried_again(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     for provider in (
         Spotify(world.config, http),
@@ -124,7 +124,7 @@ async def test_an_unknown_track_is_told_as_not_found_and_not_tried_again(
 
 
 async def test_spotify_asks_for_a_token_once_and_renews_one_that_is_refused(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     spotify = Spotify(world.config, http)
     await asyncio.gather(*(spotify.enrich(asked(KNOWN)) for _ in range(4)))
@@ -135,7 +135,7 @@ async def test_spotify_asks_for_a_token_once_and_renews_one_that_is_refused(
 
 
 async def test_spotify_tells_wrong_credentials_as_auth(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     spotify = Spotify(replace(world.config, spotify_client_secret="wrong"), http)
     with pytest.raises(ProviderError, match="400 Bad Request: invalid_client") as caught:
@@ -146,7 +146,7 @@ async def test_spotify_tells_wrong_credentials_as_auth(
 
 
 async def test_spotifys_rate_limit_carries_its_retry_after(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     with SpotifyStandIn(
         TRACKS, client_id="id", client_secret="secret", refuses=range(1, 3)
@@ -165,7 +165,7 @@ async def test_spotifys_rate_limit_carries_its_retry_after(
 
 
 async def test_lastfm_tells_a_bad_key_as_auth_without_showing_it(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     lastfm = LastFM(replace(world.config, lastfm_api_key="hush-hush"), http)
     with pytest.raises(ProviderError, match="error 10: Invalid API key") as caught:
@@ -176,7 +176,7 @@ async def test_lastfm_tells_a_bad_key_as_auth_without_showing_it(
 
 
 async def test_no_log_shows_a_key_or_a_secret(
-    world: World, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    world: World, http: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     config = replace(world.config, lastfm_api_key="hush-hush", spotify_client_secret="hush-hush")
@@ -210,7 +210,7 @@ class Fixed(LocalServer):
     ],
 )
 async def test_lastfms_numbers_mean_the_same_in_a_200_and_in_a_4xx(
-    world: World, http: httpx.AsyncClient, number: int, status: int, category: Category
+    world: World, http: httpx2.AsyncClient, number: int, status: int, category: Category
 ) -> None:
     answer = json_answer(status, {"error": number, "message": "Said by Last.fm"})
     with Fixed(answer) as server:
@@ -221,7 +221,9 @@ async def test_lastfms_numbers_mean_the_same_in_a_200_and_in_a_4xx(
     assert diagnose(caught.value, error_type="lastfm").category is category
 
 
-async def test_a_gateways_page_is_told_by_its_status(world: World, http: httpx.AsyncClient) -> None:
+async def test_a_gateways_page_is_told_by_its_status(
+    world: World, http: httpx2.AsyncClient
+) -> None:
     with Fixed(Answer(502, b"<html>Bad gateway</html>", "text/html")) as server:
         server.start()
         config = replace(
@@ -239,7 +241,7 @@ async def test_a_gateways_page_is_told_by_its_status(world: World, http: httpx.A
             assert diagnosis.transient
 
 
-async def test_broken_json_is_invalid_data(world: World, http: httpx.AsyncClient) -> None:
+async def test_broken_json_is_invalid_data(world: World, http: httpx2.AsyncClient) -> None:
     musicbrainz = MusicBrainz(world.config, http)
     with pytest.raises(UnreadableAnswer, match="not valid JSON") as caught:
         await musicbrainz.enrich(asked(GARBLED))
@@ -249,7 +251,7 @@ async def test_broken_json_is_invalid_data(world: World, http: httpx.AsyncClient
 
 @pytest.mark.parametrize("document", [{}, [], {"tracks": {"items": [{}]}, "recordings": [{}]}])
 async def test_an_answer_of_another_shape_is_invalid_data_not_a_bug(
-    world: World, http: httpx.AsyncClient, document: object
+    world: World, http: httpx2.AsyncClient, document: object
 ) -> None:
     with Fixed(json_answer(200, document)) as server:
         server.start()
@@ -267,10 +269,10 @@ async def test_an_answer_of_another_shape_is_invalid_data_not_a_bug(
 
 
 async def test_nothing_listening_is_a_network_failure(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     analysis = AudioAnalysis(world.config, http)
-    with pytest.raises(httpx.ConnectError) as caught:
+    with pytest.raises(httpx2.ConnectError) as caught:
         await analysis.enrich(asked(KNOWN))
     assert diagnose(caught.value).category is Category.NETWORK
     world.audio.start()
@@ -278,7 +280,7 @@ async def test_nothing_listening_is_a_network_failure(
 
 
 async def test_musicbrainz_is_asked_at_the_allowed_pace_and_never_refuses(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     musicbrainz = MusicBrainz(world.config, http)
     started = time.monotonic()
@@ -288,7 +290,7 @@ async def test_musicbrainz_is_asked_at_the_allowed_pace_and_never_refuses(
 
 
 async def test_a_neighbour_behind_the_same_address_uses_up_the_allowance(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx2.AsyncClient
 ) -> None:
     musicbrainz = MusicBrainz(world.config, http)
     neighbour = Neighbour(world.musicbrainz, requests_per_s=400.0, joins_at=1, leaves_at_refused=2)
@@ -310,7 +312,7 @@ async def test_a_neighbour_behind_the_same_address_uses_up_the_allowance(
 def test_a_provider_without_its_settings_is_not_asked_and_said_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    providers = build_providers(ProviderConfig(), httpx.AsyncClient())
+    providers = build_providers(ProviderConfig(), httpx2.AsyncClient())
     assert providers == []
     assert "SPOTIFY_CLIENT_ID" in caplog.text
     assert "MUSICBRAINZ_CONTACT" in caplog.text

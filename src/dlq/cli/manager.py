@@ -14,7 +14,7 @@ from dlq.settings import Settings
 from dlq.worker.http import ManagerHttp
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 MAX_PAGE = 1000
 
@@ -105,7 +105,7 @@ class Manager:
     def _object(self, method: str, path: str, *, json: Any = None) -> dict[str, Any]:
         return self._document(self._http.request(method, path, json=json))
 
-    def _document(self, response: httpx.Response) -> dict[str, Any]:
+    def _document(self, response: httpx2.Response) -> dict[str, Any]:
         try:
             document = response.json()
         except ValueError:

@@ -43,7 +43,8 @@ def dead_letter(failure: Failure, *, source_service: str, same_as: DLQMessage | 
 
     Args:
         source_service: used where the failure names none.
-        same_as: the message that failed once more; it lends message_id and correlation_id.
+        same_as: the message that failed once more; it lends message_id, and correlation_id
+            and error_type where the failure names none. The tries add up.
     """
     known_id = same_as.message_id if same_as else _short(failure.message_id)
     known_correlation = _short(failure.correlation_id) or (
@@ -52,13 +53,15 @@ def dead_letter(failure: Failure, *, source_service: str, same_as: DLQMessage | 
     return DLQMessage(
         message_id=known_id or new_message_id(),
         correlation_id=known_correlation,
-        retry_count=_count(failure.retry_count),
+        retry_count=_count(_count(failure.retry_count) + (same_as.retry_count if same_as else 0)),
         source_service=_short(failure.source_service) or source_service,
         payload=_part("item", lambda: _object(failure.item), _unreadable(failure.item)),
         metadata=_part(
             "metadata", lambda: _object(failure.metadata or {}), _unreadable(failure.metadata)
         ),
-        **_of_the_error(failure.error, _word(failure.error_type)),
+        **_of_the_error(
+            failure.error, _word(failure.error_type) or (same_as.error_type if same_as else None)
+        ),
     )
 
 

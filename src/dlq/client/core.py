@@ -156,8 +156,8 @@ class Core:
                 receipt = Receipt(letter.message_id, Custody.REFUSED, letter.reason)
             else:
                 receipt = next(delivered)
-            if letter.handling is not None and receipt:
-                letter.handling.reported = receipt
+            if letter.handling is not None and not letter.handling.reported:
+                letter.handling.reported = receipt  # a refusal too: it was no success
             receipts.append(receipt)
         return receipts
 

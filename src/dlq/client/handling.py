@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Handling:
-    """One replay in a worker's hands. `reported` is set once a failure of it was published."""
+    """One replay in a worker's hands. `reported` is set once a failure of it was published, or
+    could not be: a false receipt."""
 
     message: DLQMessage
     replay_id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from dlq.demo.processes import DemoFailed
 
@@ -15,7 +15,7 @@ BATCH = 50
 
 class ManagerAPI:
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        self._http = httpx2.Client(base_url=url, timeout=30.0, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -31,7 +31,7 @@ class ManagerAPI:
     def is_ready(self) -> bool:
         try:
             return self._http.get("/health/ready").is_success
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     def count(self, *states: str) -> int:
@@ -61,11 +61,11 @@ class ManagerAPI:
         ).json()
         return answer
 
-    def _get(self, path: str, **params: Any) -> httpx.Response:
+    def _get(self, path: str, **params: Any) -> httpx2.Response:
         return self._checked(self._http.get(path, params=params))
 
     @staticmethod
-    def _checked(response: httpx.Response) -> httpx.Response:
+    def _checked(response: httpx2.Response) -> httpx2.Response:
         if not response.is_success:
             raise DemoFailed(
                 f"The manager answered {response.status_code} to {response.request.url.path}: "

@@ -200,7 +200,7 @@ def _what(error: BaseException) -> str:
 
 
 def _detail(error: BaseException) -> str:
-    """The innermost cause: pika wraps a refused socket three times."""
+    """Of the innermost cause: pika wraps a refused socket three times."""
     nested = getattr(error, "exceptions", None) or getattr(error, "exception", None) or error.args
     inner = nested[-1] if isinstance(nested, list | tuple) and nested else nested
     if isinstance(inner, BaseException):

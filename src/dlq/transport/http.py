@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from dlq.errors import BrokerUnavailable, PublishRejected, TransportError
 from dlq.message import REPLAY_ID_HEADER, WireMessage
@@ -55,7 +55,7 @@ class HttpPublisher:
         self._name = name
         self._client = _http_client(settings)
         self._quiet = _without_requests_to(self._endpoint)
-        logging.getLogger("httpx").addFilter(self._quiet)
+        logging.getLogger("httpx2").addFilter(self._quiet)
         self._changed = threading.Condition()
         self._waiting: deque[_Pending] = deque()
         self._waiting_bytes = 0
@@ -99,7 +99,7 @@ class HttpPublisher:
         self._fail_waiting(reason)
         _resolve(self._posting, BrokerUnavailable(reason))
         self._client.close()
-        logging.getLogger("httpx").removeFilter(self._quiet)
+        logging.getLogger("httpx2").removeFilter(self._quiet)
 
     def _refusal(self, size: int) -> str | None:
         if self._closed:
@@ -167,7 +167,7 @@ class HttpPublisher:
         body = b"[" + b",".join(pending.document for pending in batch) + b"]"
         try:
             answer = self._client.post(self._endpoint, content=body)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise BrokerUnavailable(
                 f"The manager at {self.destination} cannot be reached: {error!r}. Is it running "
                 "(`dlq serve`), and is DLQ_URL right?"
@@ -181,11 +181,11 @@ class HttpPublisher:
         _resolve(left, BrokerUnavailable(reason))
 
 
-def _http_client(settings: Settings) -> httpx.Client:
+def _http_client(settings: Settings) -> httpx2.Client:
     headers = {"content-type": "application/json"}
     if settings.token is not None:
         headers["authorization"] = f"Bearer {settings.token.get_secret_value()}"
-    return httpx.Client(
+    return httpx2.Client(
         headers=headers,
         timeout=settings.confirm_timeout_s,
         trust_env=not _is_loopback(urlsplit(settings.url).hostname or ""),
@@ -193,7 +193,7 @@ def _http_client(settings: Settings) -> httpx.Client:
 
 
 def _without_requests_to(endpoint: str) -> Callable[[logging.LogRecord], bool]:
-    """httpx logs each request as INFO: of no use in the log of somebody's pipeline."""
+    """httpx2 logs each request as INFO: of no use in the log of somebody's pipeline."""
     return lambda record: endpoint not in record.getMessage()
 
 
@@ -211,12 +211,12 @@ def _document(wire: WireMessage) -> bytes:
     return json.dumps(json.loads(wire.body) | {"replay_id": replay_id}).encode()
 
 
-def _check(answer: httpx.Response, expected: int, destination: str) -> None:
+def _check(answer: httpx2.Response, expected: int, destination: str) -> None:
     """Raises: BrokerUnavailable, PublishRejected: anything but the manager's confirmation."""
-    if answer.status_code == httpx.codes.CREATED and _accepted(answer) == expected:
+    if answer.status_code == httpx2.codes.CREATED and _accepted(answer) == expected:
         return
     said = f"The manager at {destination} answered {answer.status_code}: {_said(answer)}"
-    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    if answer.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
         raise BrokerUnavailable(f"{said}. {_TOKEN_HINT}")
     if answer.status_code in (400, 413, 422):
         raise PublishRejected(said)
@@ -225,14 +225,14 @@ def _check(answer: httpx.Response, expected: int, destination: str) -> None:
     )
 
 
-def _accepted(answer: httpx.Response) -> Any:
+def _accepted(answer: httpx2.Response) -> Any:
     try:
         return answer.json()["accepted"]
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _said(answer: httpx.Response) -> str:
+def _said(answer: httpx2.Response) -> str:
     try:
         text = str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):

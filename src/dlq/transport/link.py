@@ -33,11 +33,6 @@ ATTEMPT_TIMEOUT_S = 15.0
 """For one attempt: resolve, connect, TLS, log in, declare."""
 
 RECONNECT_BASE_S = 0.1
-SETTLE_S = 2.0
-"""A broker that refused connections a moment ago has just started. RabbitMQ 3.10 opens its
-port before quorum queues have elected their leaders, and a publish that arrives in between
-can leave a queue without a leader for good (seen on 3.10.8): so it is given this pause."""
-
 STABLE_S = 5.0
 """A connection that lived this long was sound: the next pause starts small again."""
 
@@ -83,7 +78,6 @@ class Link:
         self._ended_by: DLQError | None = None
         self._came_up = asyncio.Event()
         self._launched = False
-        self._found_down = False
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -148,10 +142,7 @@ class Link:
                 self._connection = await open_connection(
                     connection_parameters(self._settings, self._full_name())
                 )
-                if self._found_down:
-                    await asyncio.sleep(SETTLE_S)
                 await self._set_up(self._connection)
-            self._found_down = False
             self._comes_up()
             error: BaseException = await asyncio.shield(self._connection.lost)
         except (AMQPError, OSError, ValueError, DLQError) as failure:  # OSError: TimeoutError too
@@ -163,7 +154,6 @@ class Link:
             if self._connection is not None:
                 self._connection.abort()
                 self._connection = None
-        self._found_down |= "refused" in str(error)
         ended_by, self._ended_by = self._ended_by, None
         if ended_by is not None:
             return ended_by

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from dlq.errors import (
     BrokerUnavailable,
@@ -44,10 +44,10 @@ class ManagerHttp:
         headers = {"Accept": "application/json"}
         if settings.token is not None:
             headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=settings.url,
             headers=headers,
-            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            timeout=httpx2.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             # A proxy of the environment cannot reach this machine's loopback.
             trust_env=not is_loopback(settings.url),
         )
@@ -61,7 +61,7 @@ class ManagerHttp:
         json: Any = None,
         timeout_s: float | None = None,
         also_fine: int | None = None,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """One request, answered 2xx.
 
         Args:
@@ -80,7 +80,7 @@ class ManagerHttp:
         return response
 
     @contextmanager
-    def stream(self, path: str, *, params: Any = None) -> Iterator[httpx.Response]:
+    def stream(self, path: str, *, params: Any = None) -> Iterator[httpx2.Response]:
         """A GET whose body is read as it comes."""
         with self._translated(), self._client.stream("GET", path, params=params) as response:
             if response.is_error:
@@ -92,19 +92,19 @@ class ManagerHttp:
         self._client.close()
 
     @staticmethod
-    def _timeout(timeout_s: float | None) -> httpx.Timeout:
-        return httpx.Timeout(timeout_s or ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    def _timeout(timeout_s: float | None) -> httpx2.Timeout:
+        return httpx2.Timeout(timeout_s or ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise BrokerUnavailable(
                 f"The manager at {self.url} took too long to answer. Try again; if it goes on, "
                 "look at its log and at GET /health."
             ) from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise BrokerUnavailable(
                 f"The manager at {self.url} does not answer ({type(error).__name__}). "
                 "Is it running? Start it with `dlq serve`, or set DLQ_URL."
@@ -121,7 +121,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def raise_for_answer(response: httpx.Response, url: str) -> None:
+def raise_for_answer(response: httpx2.Response, url: str) -> None:
     """Do nothing for 2xx; else raise what the answer means."""
     if response.is_success:
         return
@@ -147,7 +147,7 @@ def _error_class(status: int, code: str) -> type[DLQError]:
     return by_status.get(status, DLQError)
 
 
-def _problem(response: httpx.Response) -> tuple[str, str]:
+def _problem(response: httpx2.Response) -> tuple[str, str]:
     """The answer's code and text, as far as it has any."""
     try:
         document = response.json()

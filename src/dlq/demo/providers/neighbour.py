@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-import httpx
+import httpx2
 
 from dlq.demo.providers.musicbrainz import MusicBrainzStandIn
 
@@ -47,7 +47,7 @@ class Neighbour:
                 return
         leaves_at = time.monotonic() + LONGEST_S
         url = f"{self._musicbrainz.url}/ws/2/recording"
-        with httpx.Client(headers={"User-Agent": USER_AGENT}, timeout=5.0) as http:
+        with httpx2.Client(headers={"User-Agent": USER_AGENT}, timeout=5.0) as http:
             while self._musicbrainz.refused < self._leaves_at_refused:
                 http.get(url, params={"query": "*", "fmt": "json"})
                 if self._stopping.wait(self._interval_s) or time.monotonic() > leaves_at:
