@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from dlq import DLQClient
 from dlq.demo.catalogue import read_tracks
 from dlq.demo.plan import make_plan
 from dlq.settings import Settings
@@ -131,22 +133,31 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_same_story_runs_on_a_broker_and_leaves_no_queues(
+def test_the_same_story_runs_on_a_broker_and_keeps_its_ledger(
     broker: BrokerNode, broker_settings: Settings, tmp_path: Path
 ) -> None:
     url = broker_settings.amqp_url
     assert url is not None
     demo = Demo(tmp_path, leave=True, DLQ_BROKER_URL=url)
-    vhost = url.rpartition("/")[2]
-    until(
-        lambda: (
-            "enrichment.dlq.demo.queue" in broker.ctl("list_queues", "-p", vhost, "name")
-            or demo.process.poll() is not None
-        ),
-        60,
-        "the demo did not use the broker",
-    )
     assert demo.process.wait(STORY_TIMEOUT_S) == 0, demo.output
     assert demo.output.count("✓") == 4
-    assert "demo" not in broker.ctl("list_queues", "-q", "-p", vhost, "name")
-    assert "demo" not in broker.ctl("list_exchanges", "-q", "-p", vhost, "name")
+    depths = broker.ctl("list_queues", "-p", url.rpartition("/")[2], "name", "messages")
+    assert "enrichment.dlq.queue\t0" in depths
+    analysed = re.search(r"enrichment\.dlq\.analysis\t(\d+)", depths)
+    assert analysed is not None
+    assert int(analysed[1]) > 0, "the demo did not use the broker"
+    told = re.search(r"logs are in (\S+)\.", demo.output)
+    assert told is not None
+    kept = Path(told[1])
+    assert (kept / "ledger.sqlite").exists()
+
+
+def test_a_broker_in_use_is_left_alone(broker_settings: Settings, tmp_path: Path) -> None:
+    """A real pipeline's dead letters wait there."""
+    url = broker_settings.amqp_url
+    assert url is not None
+    with DLQClient(broker_settings) as dlq:
+        assert dlq.publish_to_dlq(item={"a": 1}, error="real").state == "confirmed"
+    demo = Demo(tmp_path, leave=True, DLQ_BROKER_URL=url)
+    assert demo.process.wait(STORY_TIMEOUT_S) == 2
+    assert "is in use (1 messages, 0 consumers)" in " ".join(demo.output.split())

@@ -9,8 +9,8 @@ from dlq.demo.catalogue import CatalogueTrack
 
 Keys = frozenset[tuple[str, str]]
 
-MUSICBRAINZ_REQUESTS_PER_S = 8.0
-"""MusicBrainz allows one request a second. Eight here, so that the demo takes a minute."""
+MUSICBRAINZ_REQUESTS_PER_S = 16.0
+"""MusicBrainz allows one request a second. Sixteen here, so that the demo takes a minute."""
 
 LEAST_TRACKS = 10
 """With fewer, not every kind of trouble finds a track."""

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dlq.errors import InvalidInput, SettingsError
+from dlq.settings import Settings
+from dlq.transport.amqp import AmqpControl
+
+BROKER_TIMEOUT_S = 5.0
 
 
 def find_checkout() -> Path:
@@ -38,12 +42,37 @@ def must_be_free(port: int) -> None:
             ) from error
 
 
+def must_be_unused(settings: Settings) -> None:
+    """The DLQ of a real pipeline is no place for a demo: its manager would take in what waits
+    there.
+
+    Raises:
+        SettingsError: messages wait in the main queue, or somebody consumes it.
+        BrokerUnavailable: the broker does not answer.
+    """
+    control = AmqpControl(settings)
+    try:
+        found = control.inspect(BROKER_TIMEOUT_S).get(settings.main_queue)
+    finally:
+        control.close(BROKER_TIMEOUT_S)
+    if found is not None and (found.ready or found.consumers):
+        raise SettingsError(
+            f"The queue {settings.main_queue} on this broker is in use ({found.ready} messages, "
+            f"{found.consumers} consumers), and the demo would take its messages. Give the demo "
+            "an empty virtual host with RABBITMQ_VHOST or DLQ_BROKER_URL."
+        )
+
+
 @contextmanager
-def home_in(folder: Path | None) -> Iterator[Path]:
-    """The demo's folder: this one if it is empty, or a temporary one, removed at the end.
+def home_in(folder: Path | None, *, keep: bool) -> Iterator[Path]:
+    """The demo's folder: this one if it is empty, or a temporary one, removed at the end
+    unless it is to be kept.
 
     Raises: InvalidInput: the folder holds files.
     """
+    if folder is None and keep:
+        yield Path(tempfile.mkdtemp(prefix="dlq-demo-"))
+        return
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="dlq-demo-") as temporary:
             yield Path(temporary)

@@ -1,14 +1,12 @@
 """Everything that runs during the demo: stand-ins, page, manager, crawl, worker.
 
 The children find each other through environment variables alone, as in production. State
-lives in one folder. With a broker in the environment the demo uses it under names of its
-own: its ledger is thrown away afterwards, and must not take in anybody else's dead letters.
+lives in one folder. With a broker in the environment the same story runs on it.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import secrets
 import sys
@@ -16,9 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import pika
-from pika.exceptions import AMQPError
 
 from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import ManagerAPI
@@ -33,28 +28,21 @@ from dlq.demo.providers import (
     SpotifyStandIn,
 )
 from dlq.demo.site import MixPage
-from dlq.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 HANDLERS = "scrapers.replay:handlers"
 NEIGHBOUR_REQUESTS_PER_S = 2.5 * MUSICBRAINZ_REQUESTS_PER_S
 SPOTIFY_ID = "demo-client"
-BROKER_NAMES = {
-    "DLQ_EXCHANGE": "enrichment.dlq.demo.exchange",
-    "DLQ_MAIN_QUEUE": "enrichment.dlq.demo.queue",
-    "DLQ_RETRY_QUEUE": "enrichment.dlq.demo.retry",
-    "DLQ_ANALYSIS_QUEUE": "enrichment.dlq.demo.analysis",
-    "DLQ_OUTCOMES_QUEUE": "enrichment.dlq.demo.outcomes",
-}
 WORKER_THREADS = 4
 
 
 class Stage:
     """Made, the stand-ins' ports are taken; entered, all but crawl and worker run."""
 
-    def __init__(self, plan: Plan, interrupts: Interrupts, *, folder: Path, port: int) -> None:
+    def __init__(
+        self, plan: Plan, interrupts: Interrupts, *, folder: Path, port: int, has_broker: bool
+    ) -> None:
         self.plan = plan
+        self.has_broker = has_broker
         self._interrupts = interrupts
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
@@ -64,20 +52,13 @@ class Stage:
         must_be_free(port)
         self._spotify_secret, self.lastfm_key = secrets.token_hex(16), secrets.token_hex(16)
         self._stack = ExitStack()
-        self._broker_url = Settings.load().amqp_url
         self._make_stand_ins(plan)
         self._environment = self._shared_environment(port)
         self.manager: Child
 
-    @property
-    def has_broker(self) -> bool:
-        return self._broker_url is not None
-
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.push(self.__exit__)
-            self._stack.callback(self._remove_broker_names)
-            self._remove_broker_names()
             for server in (self.spotify, self.musicbrainz, self.lastfm, self.page):
                 server.start()
             self._stack.callback(self.neighbour.stop)
@@ -171,7 +152,6 @@ class Stage:
     def _shared_environment(self, port: int) -> dict[str, str]:
         return {
             **{name: value for name, value in os.environ.items() if _is_inherited(name)},
-            **(BROKER_NAMES if self.has_broker else {}),
             "DLQ_HOST": "127.0.0.1",
             "DLQ_PORT": str(port),
             "DLQ_URL": self.url,
@@ -202,21 +182,6 @@ class Stage:
             )
             self._stack.callback(child.stop)
         return child
-
-    def _remove_broker_names(self) -> None:
-        """Of this run when it ends, of a run that was killed when the next begins."""
-        if self._broker_url is None:
-            return
-        try:
-            with pika.BlockingConnection(pika.URLParameters(self._broker_url)) as connection:
-                channel = connection.channel()
-                for variable, name in BROKER_NAMES.items():
-                    if variable == "DLQ_EXCHANGE":
-                        channel.exchange_delete(name)
-                    else:
-                        channel.queue_delete(name)
-        except (AMQPError, OSError) as error:
-            logger.warning("Could not remove the demo's queues from the broker: %r", error)
 
 
 def _is_inherited(variable: str) -> bool:

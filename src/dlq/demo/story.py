@@ -18,14 +18,13 @@ from dlq.demo.ending import Ending
 from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import BATCH, ManagerAPI
 from dlq.demo.plan import LEAST_TRACKS, MUSICBRAINZ_REQUESTS_PER_S, make_plan
-from dlq.demo.preflight import home_in
+from dlq.demo.preflight import home_in, must_be_unused
 from dlq.demo.processes import Child
 from dlq.demo.stage import Stage
 from dlq.demo.telling import Teller
 from dlq.errors import InvalidInput
 from dlq.settings import Settings
 
-DEFAULT_TRACKS = 60
 START_TIMEOUT_S = 30.0
 SETTLE_TIMEOUT_S = 30.0
 PER_TRACK_S = 2.0
@@ -46,24 +45,31 @@ def run(
 
     Args:
         exit_after: end after the story; else stay up until Ctrl-C.
-        tracks: how many tracks of the catalogue to crawl; default 60.
+        tracks: how many tracks of the catalogue to crawl; default all.
         port: of the manager; default DLQ_PORT, else 8024.
-        folder: keeps ledger, spool, items and logs; default a temporary one, removed.
+        folder: keeps ledger, spool, items and logs; default a temporary one, removed unless
+            a broker took part.
     Returns: 0 if the story came out as told, 1 if not, 130 if Ctrl-C came before its end.
     Raises:
-        SettingsError: the port is taken, or this is not a checkout.
+        SettingsError: the port is taken, the broker's DLQ is in use, or this is not a checkout.
         InvalidInput: too few tracks, or the folder is not empty.
         DemoFailed: a process ended early, or something took too long.
     """
-    count = DEFAULT_TRACKS if tracks is None else tracks
-    if count < LEAST_TRACKS:
-        raise InvalidInput(f"--tracks: expected at least {LEAST_TRACKS}, got {count}")
-    plan = make_plan(read_tracks(count))
+    if tracks is not None and tracks < LEAST_TRACKS:
+        raise InvalidInput(f"--tracks: expected at least {LEAST_TRACKS}, got {tracks}")
+    plan = make_plan(read_tracks(tracks))
+    settings = Settings.load(port=port)
+    has_broker = settings.amqp_url is not None
+    if has_broker:
+        must_be_unused(settings)
     try:
         with (
             Interrupts() as interrupts,
-            home_in(folder) as home,
-            Stage(plan, interrupts, folder=home, port=port or Settings.load().port) as stage,
+            # A broker may bring somebody else's failures too: a ledger that took them is kept.
+            home_in(folder, keep=has_broker) as home,
+            Stage(
+                plan, interrupts, folder=home, port=settings.port, has_broker=has_broker
+            ) as stage,
         ):
             return _tell(Teller(), stage, stay=not exit_after)
     except KeyboardInterrupt:
@@ -85,7 +91,7 @@ def _tell(teller: Teller, stage: Stage, *, stay: bool) -> int:
 
 
 def _opening(teller: Teller, stage: Stage, api: ManagerAPI) -> None:
-    shape = "on your broker, under names of its own" if stage.has_broker else "no broker needed"
+    shape = "on your broker" if stage.has_broker else "no broker needed"
     teller.chapter(f"1. A manager starts on {stage.url} ({shape})")
     with teller.waiting("waiting for the manager"):
         _until(api.is_ready, START_TIMEOUT_S, stage.manager, "did not become ready")
