@@ -93,7 +93,9 @@ class FaultProxy:
         count = self.live
         self.connections_cut += count
         for writer in list(self._writers):
-            raw: socket.socket = writer.get_extra_info("socket")
+            raw: socket.socket | None = writer.get_extra_info("socket")
+            if raw is None:  # TLS, and already closed by the other side
+                continue
             # Linger of zero: close sends RST at once instead of an orderly FIN.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
 from dlq.backoff import equal_jitter
@@ -35,6 +36,9 @@ ATTEMPT_TIMEOUT_S = 15.0
 RECONNECT_BASE_S = 0.1
 STABLE_S = 5.0
 """A connection that lived this long was sound: the next pause starts small again."""
+
+EXPECTED = (AMQPError, AMQPConnectorException, OSError, ValueError, DLQError)
+"""How a connection may end, or not come about. OSError: time-outs too."""
 
 
 class LinkState(StrEnum):
@@ -145,7 +149,7 @@ class Link:
                 await self._set_up(self._connection)
             self._comes_up()
             error: BaseException = await asyncio.shield(self._connection.lost)
-        except (AMQPError, OSError, ValueError, DLQError) as failure:  # OSError: TimeoutError too
+        except EXPECTED as failure:
             error = failure
         except Exception as failure:  # whatever it was, the supervisor must outlive it
             logger.exception("%s: unexpected failure of the connection", self._name)
