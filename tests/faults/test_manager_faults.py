@@ -16,7 +16,7 @@ import pika
 import pytest
 
 from dlq import DLQClient
-from dlq.client.receipt import Custody
+from dlq.client.receipt import Custody, Receipt
 from dlq.errors import SettingsError
 from dlq.manager.server import serve
 from tests.support.manager import ManagerProcess
@@ -71,20 +71,24 @@ def test_a_broker_killed_mid_publish_and_mid_ingest_loses_nothing(
 ) -> None:
     manager.start().wait_connected()
     settings = manager.settings.model_copy(update={"confirm_timeout_s": 1.0})
-    receipts = []
-    half_way = threading.Event()
+    receipts: list[Receipt] = []
+    killed = threading.Event()
 
     def produce(dlq: DLQClient) -> None:
-        for n in range(400):
-            receipts.append(dlq.publish_to_dlq(item={"n": n}, error=TimeoutError("read timed out")))
-            if n == 100:
-                half_way.set()
+        until_missed = 40
+        while until_missed:
+            number = len(receipts)
+            receipts.append(
+                dlq.publish_to_dlq(item={"n": number}, error=TimeoutError("read timed out"))
+            )
+            until_missed -= killed.is_set()
 
     with DLQClient(settings, source_service="faults") as dlq:
         producer = threading.Thread(target=produce, args=(dlq,))
         producer.start()
-        assert half_way.wait(30)
+        until(lambda: len(receipts) > 100, 30, "nothing was published")
         broker.kill()
+        killed.set()
         producer.join(60)
         assert not producer.is_alive()
         states = Counter(receipt.state for receipt in receipts)
@@ -92,7 +96,7 @@ def test_a_broker_killed_mid_publish_and_mid_ingest_loses_nothing(
         assert states[Custody.CONFIRMED] > 0
         broker.start()
         assert dlq.flush(60), "the spool did not drain"
-    manager.wait_in_dlq(400, 60)
+    manager.wait_in_dlq(len(receipts), 60)
     assert exported(manager) == {receipt.message_id: 1 for receipt in receipts}
 
 

@@ -6,17 +6,24 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from dlq.cli import main
+from dlq.cli.app import app
 from dlq.cli.logs import log_to_stderr
 from dlq.cli.output import Column, confirmed, print_table
 from dlq.cli.replay import check_choice
 from dlq.cli.where import Where
 from dlq.cli.worker import load
+from dlq.client.spool import Addressed, Spool
+from dlq.demo.local_server import Answer, LocalServer, Request
 from dlq.errors import InvalidInput
+from dlq.message import WireMessage
+from dlq.settings import Settings
 
 HEAVY = ("sqlalchemy", "fastapi", "scrapy", "uvicorn", "pika", "httpx2", "pydantic")
 
@@ -93,6 +100,87 @@ def test_a_manager_that_does_not_answer_exits_3_and_says_what_to_do(
 def test_publish_refuses_what_is_not_json(item: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("publish", item, "--error", "x") == 2
     assert "the item is not JSON" in capsys.readouterr().err
+
+
+# --- --json ------------------------------------------------------------------------------
+
+LONG_RUNNING = {"dlq serve", "dlq worker", "dlq demo"}
+
+
+def commands(group: typer.core.TyperGroup, path: str = "dlq") -> Iterator[tuple[str, set[str]]]:
+    """Each command with its options."""
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", {o for param in command.params for o in param.opts}
+
+
+def test_every_command_that_comes_to_an_end_takes_json() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    found = dict(commands(group))
+    assert "dlq spool readdress" in found
+    assert {name for name, options in found.items() if "--json" not in options} == LONG_RUNNING
+
+
+LETTERS = ['{"message_id": "a", "error_message": "<\\u001b[2J>"}', '{"message_id": "b"}']
+
+
+class Exports(LocalServer):
+    """A manager that knows how to export two dead letters."""
+
+    def answer(self, request: Request) -> Answer:
+        assert request.path == "/dlq/export"
+        body = "".join(f"{line}\n" for line in LETTERS).encode()
+        return Answer(200, body, "application/x-ndjson", {"X-Total-Count": "2"})
+
+
+def test_an_export_is_the_same_with_and_without_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "failures.jsonl"
+    with Exports() as manager:
+        manager.start()
+        monkeypatch.setenv("DLQ_URL", manager.url)
+        for options in ([], ["--json"]):
+            assert run("export", *options) == 0
+            shown = capsys.readouterr()
+            assert shown.out.splitlines() == LETTERS
+            assert shown.err == "Exported 2.\n"
+            assert run("export", "--output", str(target), *options) == 0
+            assert capsys.readouterr().out == ""
+            assert target.read_text().splitlines() == LETTERS
+
+
+def spooled(count: int) -> str:
+    """Put letters for a broker that is no more into the spool. Returns: its destination."""
+    destination = "amqp://app@old:5672/musicdb"
+    spool = Spool(Settings.load())
+    wires = [WireMessage(b"{}", "x.enrichment.failed", {}, {}) for _ in range(count)]
+    assert all(spool.append([Addressed(destination, wire) for wire in wires]))
+    spool.close()
+    return destination
+
+
+def test_readdressing_tells_how_many_in_words_and_as_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = spooled(2)
+    assert run("spool", "readdress", old, "amqp://app@new:5672/musicdb", "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"readdressed": 2}
+    assert run("spool", "readdress", old, "amqp://app@new:5672/musicdb", "--yes") == 0
+    assert capsys.readouterr().out == "Readdressed: 0\n"
+    assert run("spool", "--json") == 0
+    [there] = json.loads(capsys.readouterr().out)
+    assert (there["destination"], there["waiting"]) == ("amqp://app@new:5672/musicdb", 2)
+
+
+def test_json_does_not_stand_for_yes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("spool", "readdress", spooled(1), "amqp://app@new:5672/musicdb", "--json") == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "pass --yes" in shown.err
 
 
 # --- choosing what to replay -------------------------------------------------------------
@@ -241,7 +329,19 @@ def test_tokens_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str]) 
     assert [(t["name"], t["role"]) for t in json.loads(listed)] == [("me", "admin")]
     assert token not in listed
     assert run("token", "revoke", "me") == 0
+    assert capsys.readouterr().out == "Revoked me.\n"
     assert run("token", "revoke", "me") == 4
+
+
+def test_a_revoked_token_is_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("token", "create", "--name", "me") == 0
+    capsys.readouterr()
+    assert run("token", "revoke", "me", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "me", "revoked": True}
+    assert run("token", "revoke", "me", "--json") == 4
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "There is no token named 'me'" in shown.err
 
 
 def test_topology_shows_the_specified_queues(capsys: pytest.CaptureFixture[str]) -> None:

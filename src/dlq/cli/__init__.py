@@ -11,6 +11,17 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with one of the codes in `dlq --help`."""
+    try:
+        _run(arguments)
+    except ModuleNotFoundError as error:
+        # The client is installed without what only the commands need.
+        if (error.name or "dlq").partition(".")[0] == "dlq":
+            raise
+        print(f"dlq needs {error.name}: pip install 'songnodes-dlq[all]'", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def _run(arguments: Sequence[str] | None) -> NoReturn:
     from dlq.cli.app import app
     from dlq.cli.exits import exit_code_of
     from dlq.cli.output import print_error

@@ -27,6 +27,9 @@ def export(
     category: options.Category = None,
     fingerprint: options.Fingerprint = None,
     source_service: options.SourceService = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Changes nothing: it is JSON already, one a line.")
+    ] = False,
 ) -> None:
     """Write dead letters as JSON, one a line, however many there are.
 

@@ -24,4 +24,5 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # Each connection attempt of a library in trouble would be a page of its own words.
     logging.getLogger("pika").setLevel(logging.ERROR)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for chatty in ("httpx2", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

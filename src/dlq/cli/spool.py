@@ -133,6 +133,7 @@ def readdress(
     old: Annotated[str, typer.Argument(metavar="OLD", help="As `dlq spool` shows it.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="As `dlq spool` shows it.")],
     yes: options.Yes = False,
+    as_json: options.Json = False,
 ) -> None:
     """Give the messages of a broker that is no more to another one.
 
@@ -144,7 +145,11 @@ def readdress(
 
     if not confirmed(f"Send all that waits for {old} to {new}?", yes=yes):
         raise typer.Abort
-    print_line(f"Readdressed: {_spool().readdress(old, new)}")
+    count = _spool().readdress(old, new)
+    if as_json:
+        print_json({"readdressed": count})
+    else:
+        print_line(f"Readdressed: {count}")
 
 
 def _spool() -> Spool:

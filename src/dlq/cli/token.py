@@ -72,7 +72,9 @@ def list_all(tokens_file: TokensFile = None, as_json: options.Json = False) -> N
 
 @app.command()
 def revoke(
-    name: Annotated[str, typer.Argument(metavar="NAME")], tokens_file: TokensFile = None
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    tokens_file: TokensFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Take a token back. A running manager refuses it at once.
 
@@ -85,7 +87,10 @@ def revoke(
     path = _path(tokens_file)
     if not revoke_token(path, name):
         raise NotFound(f"There is no token named {name!r} in {path}. `dlq token list` lists them.")
-    print_line(f"Revoked {name}.")
+    if as_json:
+        print_json({"name": name, "revoked": True})
+    else:
+        print_line(f"Revoked {name}.")
 
 
 def _path(given: Path | None) -> Path:

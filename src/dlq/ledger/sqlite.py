@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from dlq.errors import LedgerUnavailable, SettingsError
 from dlq.ledger.database import Database
 
 LOCK_WAIT_S = 5.0
+LOCK_POLL_S = 0.02
 READERS = 8
 WRITER_CACHE_KIB = 64 * 1024
 """Holds the indexes' inner pages of some million rows: with SQLite's own 2 MB, inserts into
@@ -35,6 +38,7 @@ def sqlite_database(url: URL) -> Database:
         )
     path = Path(str(url.database))
     _create_private_file(path)
+    _make_ready(path)
     writer = _engine(path, connections=1, begin="BEGIN IMMEDIATE")
     reader = _engine(path, connections=READERS, begin="BEGIN")
     event.listen(writer, "connect", _pragmas(WRITER_CACHE_KIB, query_only=False))
@@ -53,6 +57,38 @@ def _create_private_file(path: Path) -> None:
             f"The ledger's file {path} cannot be created or written: {error.strerror}. "
             "Point DLQ_LEDGER_URL at a folder that this account may write."
         ) from error
+
+
+def _make_ready(path: Path) -> None:
+    """What the file itself remembers, set once: page size, and write-ahead log, by which
+    readers see the last commit while one writes.
+
+    SQLite refuses the change of journal at once while another process makes it, whatever
+    busy time-out is set, so it is tried again here.
+    """
+    until = time.monotonic() + LOCK_WAIT_S
+    while not _is_ready(path, may_wait=time.monotonic() < until):
+        time.sleep(LOCK_POLL_S)
+
+
+def _is_ready(path: Path, *, may_wait: bool) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=LOCK_WAIT_S)) as file:
+            file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            file.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.DatabaseError as error:
+        busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        if busy and may_wait:
+            return False
+        raise _unusable(path, error) from error
+    return True
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        f"The ledger's file {path} cannot be used: {error}. Expected an SQLite database on a "
+        "disk with room, that this account may write and nobody keeps locked."
+    )
 
 
 def _engine(path: Path, *, connections: int, begin: str) -> Engine:
@@ -74,8 +110,6 @@ def _engine(path: Path, *, connections: int, begin: str) -> Engine:
 
 def _pragmas(cache_kib: int, *, query_only: bool) -> Callable[[sqlite3.Connection, Any], None]:
     pragmas = (
-        f"PRAGMA page_size = {PAGE_BYTES}",  # of a new file; before the journal's first write
-        "PRAGMA journal_mode = WAL",  # readers see the last commit while one writes
         "PRAGMA synchronous = FULL",  # a commit survives power loss: the ack follows it
         "PRAGMA foreign_keys = ON",
         f"PRAGMA cache_size = -{cache_kib}",

@@ -24,6 +24,7 @@ INSPECT_TIMEOUT_S = 2.0
 INSPECT_MAX_AGE_S = 0.5
 TOPOLOGY_TIMEOUT_S = 10.0
 TOPOLOGY_RETRY_S = 2.0
+CLOSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,20 @@ class Broker:
         """Returns at once; connections come up by themselves."""
         self._setup.start()
 
-    def stop(self, timeout_s: float) -> None:
+    def stop(self, until: float) -> None:
+        """All are asked first and waited for then, so that their waits are one.
+
+        Args:
+            until: of `time.monotonic`.
+        """
         self._stopping.set()
-        self._setup.join(timeout_s)
         for intake in (self._failures, self._outcomes):
-            intake.stop(timeout_s)
-        self.publisher.close(timeout_s)
-        self._control.close(timeout_s)
+            intake.ask_to_stop()
+        self._control.close(CLOSE_S)  # before the set-up, which may be waiting for it
+        self._setup.join(max(until - time.monotonic(), 0.0))
+        for intake in (self._failures, self._outcomes):
+            intake.stop(until)
+        self.publisher.close(CLOSE_S)
 
     def report(self) -> BrokerReport:
         parts = (self.publisher, self._failures, self._outcomes)

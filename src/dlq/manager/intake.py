@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 STORAGE_RETRY_MAX_S = 15.0
 ACK_WAIT_S = 5.0
 IDLE_WAIT_S = 0.2
+CLOSE_S = 0.2
 
 Store = Callable[[Sequence["Delivery"]], list[int]]
 """Commits a batch. Returns the rows that `settled` must hear of once their acks are taken."""
@@ -70,11 +72,20 @@ class Intake:
         self._thread.start()
         self._consumer.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """Finish the batch in hand; what is not acked goes back to the queue."""
+    def ask_to_stop(self) -> None:
+        """Take no further batch."""
         self._stopping.set()
-        self._thread.join(timeout_s)
-        self._consumer.close(timeout_s)
+
+    def stop(self, until: float) -> None:
+        """Finish the batch in hand; what is not acked goes back to the queue.
+
+        Args:
+            until: of `time.monotonic`.
+        """
+        self.ask_to_stop()
+        if self._thread.is_alive():
+            self._thread.join(max(until - time.monotonic(), 0.0))
+        self._consumer.close(max(until - time.monotonic(), CLOSE_S))
 
     def _run(self) -> None:
         while not self._stopping.is_set():

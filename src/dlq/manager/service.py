@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from dlq.ledger import open_ledger
 from dlq.ledger.base import Ledger
@@ -19,8 +20,8 @@ from dlq.states import State
 
 logger = logging.getLogger(__name__)
 
-STOP_STEP_S = 2.0
-"""Bound of each step of stopping, so that all of it stays within an orchestrator's grace."""
+STOP_S = 5.0
+"""Bound of stopping: with the 4 s for requests in flight it stays within 10 s."""
 
 
 class Manager:
@@ -60,10 +61,11 @@ class Manager:
 
     def stop(self) -> None:
         """Finish what is in hand; what is not acked stays with the broker."""
+        until = time.monotonic() + STOP_S
         self.stopping.set()
-        self.sweeper.stop(STOP_STEP_S)
         if self.broker:
-            self.broker.stop(STOP_STEP_S)
+            self.broker.stop(until)
+        self.sweeper.stop(until)
         self.replayer.close()
         self.ledger.close()
         logger.info("DLQ manager stopped")

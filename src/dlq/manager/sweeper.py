@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
+import time
 
 from dlq.errors import DLQError
 from dlq.ledger.base import Ledger
@@ -37,9 +38,10 @@ class Sweeper:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> None:
+    def stop(self, until: float) -> None:
+        """until: of `time.monotonic`."""
         self._stopping.set()
-        self._thread.join(timeout_s)
+        self._thread.join(max(until - time.monotonic(), 0.0))
 
     def sweep(self, now: dt.datetime) -> None:
         resent = self._replayer.resend_unconfirmed(now - self._unconfirmed_for, BATCH)

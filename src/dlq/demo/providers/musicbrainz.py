@@ -13,12 +13,14 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from dlq.demo.catalogue import CatalogueTrack
-from dlq.demo.local_server import Answer, Request, json_answer
+from dlq.demo.local_server import Answer, Request
 from dlq.demo.plan import Keys
-from dlq.demo.providers.stand_in import StandIn, no_route
+from dlq.demo.providers.musicbrainz_forms import Form, error_answer, form_of, recordings_answer
+from dlq.demo.providers.stand_in import StandIn
 
 WINDOW_S = 2.0
 SLACK = 0.25
@@ -28,7 +30,12 @@ REFUSAL = (
     "Your requests are exceeding the allowable rate limit. "
     "Please see https://wiki.musicbrainz.org/XMLWebService for more information."
 )
-_QUERY = re.compile(r'recording:"(?P<title>.*)" AND artist:"(?P<artist>.*)"')
+NO_SUCH_FORM = (
+    "Invalid format. Either set an Accept header (recognized mime types are application/json "
+    "and application/xml), or include a fmt= argument in the query string (valid values for "
+    "fmt are json and xml)."
+)
+_QUERY = re.compile(r'recording:"(?P<title>.*)" AND artist:"(?P<artist>.*)"', re.DOTALL)
 
 
 class MusicBrainzStandIn(StandIn):
@@ -54,16 +61,19 @@ class MusicBrainzStandIn(StandIn):
     def reply(self, request: Request) -> Answer:
         agent = request.headers.get("user-agent", "")
         within = self._within_allowance(ours=agent.startswith(self._counted))
+        form = form_of(request)
         if (request.method, request.path) != ("GET", "/ws/2/recording"):
-            return no_route()
+            return error_answer(form, 404, "Not Found")
         if "(" not in agent:
-            return json_answer(403, {"error": "Please set a meaningful User-Agent."})
+            return error_answer(form, 403, "Please set a meaningful User-Agent.")
         if not within:
-            return json_answer(503, {"error": REFUSAL}, {"Retry-After": "1"})
+            return error_answer(form, 503, REFUSAL, {"Retry-After": "1"})
+        if form is None:
+            return error_answer(form, 406, NO_SUCH_FORM)
         query = _QUERY.fullmatch(request.query.get("query", ""))
-        if query is None or request.query.get("fmt") != "json":
-            return json_answer(400, {"error": "Unable to parse search"})
-        return self._found(self.find(_unescape(query["artist"]), _unescape(query["title"])))
+        if query is None:
+            return error_answer(form, 400, "Unable to parse search")
+        return self._found(form, self.find(_unescape(query["artist"]), _unescape(query["title"])))
 
     def _within_allowance(self, *, ours: bool) -> bool:
         now = time.monotonic()
@@ -77,20 +87,11 @@ class MusicBrainzStandIn(StandIn):
                 self.refused += not within
             return within
 
-    def _found(self, track: CatalogueTrack | None) -> Answer:
-        recordings = [] if track is None else [_recording(track)]
-        answer = json_answer(
-            200,
-            {
-                "created": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
-                "count": len(recordings),
-                "offset": 0,
-                "recordings": recordings,
-            },
-        )
+    def _found(self, form: Form, track: CatalogueTrack | None) -> Answer:
+        answer = recordings_answer(form, [] if track is None else [_recording(track)])
         if track is not None and track.key in self._garbled:
             # As from a proxy that lost the second half.
-            return Answer(200, answer.body[: len(answer.body) // 2])
+            return replace(answer, body=answer.body[: len(answer.body) // 2])
         return answer
 
 
@@ -103,7 +104,11 @@ def _recording(track: CatalogueTrack) -> dict[str, Any]:
         "artist-credit": [
             {
                 "name": track.artist,
-                "artist": {"name": track.artist, "sort-name": track.artist},
+                "artist": {
+                    "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, track.key[0])),
+                    "name": track.artist,
+                    "sort-name": track.artist,
+                },
             }
         ],
         "first-release-date": str(track.figure(2005, 2025)),
@@ -111,4 +116,4 @@ def _recording(track: CatalogueTrack) -> dict[str, Any]:
 
 
 def _unescape(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
