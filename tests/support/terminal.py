@@ -11,7 +11,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,13 @@ STOP_TIMEOUT_S = 20.0
 class Terminal:
     """`environment` is what the reader has exported."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
@@ -38,7 +44,7 @@ class Terminal:
         (self.clone / ".venv").symlink_to(sys.prefix)
         (self.clone / "scrapers").symlink_to(ROOT / "scrapers")
         ours = {"DLQ_PORT": str(self.port), "DLQ_URL": self.url}
-        self._environment = {**os.environ, **ours, **environment}
+        self._environment = {**os.environ, **ours, **(environment or {})}
 
     def run(self, text: str) -> str:
         """Type `text`, and answer what it printed; each of its commands must succeed."""

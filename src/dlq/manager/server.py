@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -63,7 +64,7 @@ def _listen(settings: Settings) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
         )[0]
-        return socket.create_server(address[:2], family=family)
+        return _bound(family, address)
     except OSError as error:
         hint = "Another process has the port: stop it, or pass --port."
         if error.errno != errno.EADDRINUSE:
@@ -71,3 +72,16 @@ def _listen(settings: Settings) -> socket.socket:
         raise SettingsError(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. {hint}"
         ) from error
+
+
+def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
+    # The protocol is named for asyncio, which else leaves Nagle's algorithm on: each small
+    # answer would wait 40 ms for the other side's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
