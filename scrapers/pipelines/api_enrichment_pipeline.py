@@ -5,9 +5,9 @@ unreadable answer) once. What failed becomes one dead letter per provider, carry
 as it was scraped, so that `scrapers.replay` can ask that provider again later. The item goes
 on with what could be had, under `enrichment`.
 
-Scrapy settings, else the environment: those of `ProviderConfig` (SPOTIFY_CLIENT_ID …), those
-of `dlq.contrib.scrapy`, and ENRICHMENT_TRIES (3), ENRICHMENT_BACKOFF_S (1),
-ENRICHMENT_BACKOFF_MAX_S (30), ENRICHMENT_RETRY_AFTER_MAX_S (60).
+Scrapy settings: ENRICHMENT_TRIES (3), ENRICHMENT_BACKOFF_S (1), ENRICHMENT_BACKOFF_MAX_S (30),
+ENRICHMENT_RETRY_AFTER_MAX_S (60), and those of `dlq.contrib.scrapy`; those of `ProviderConfig`
+(SPOTIFY_CLIENT_ID …) also from the environment.
 """
 
 from __future__ import annotations

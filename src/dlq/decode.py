@@ -55,11 +55,11 @@ def decode(wire: WireMessage, *, received_at: dt.datetime | None = None) -> Deco
     source = _Source(wire, received_at or dt.datetime.now(dt.UTC))
     document = source.document
     if isinstance(document, dict):
-        if "error_type" in document and "payload" in document:
+        if "payload" in document and ("error_type" in document or "error_message" in document):
             decoded = _current(source, document)
             if decoded is not None:
                 return decoded
-        elif "item" in document and isinstance(document.get("error_context"), dict):
+        elif "item" in document and source.tells_an_error(document):
             return _legacy(source, document)
     if is_dead_lettered(source.headers):
         return _dead_lettered(source)
@@ -92,6 +92,11 @@ class _Source:
         except (RecursionError, ValueError) as error:
             self.problem = f"the body cannot be read as JSON ({type(error).__name__})"
         return None
+
+    def tells_an_error(self, document: Mapping[str, Any]) -> bool:
+        """Whether the older producers' account of the error is there, in body or headers."""
+        in_headers = "x-error-message" in self.headers or "x-error-type" in self.headers
+        return isinstance(document.get("error_context"), dict) or in_headers
 
     def payload(self) -> dict[str, Any]:
         """The body as an object, whatever it was."""
@@ -159,7 +164,7 @@ def _current(source: _Source, document: dict[str, Any]) -> Decoded | None:
 
 def _legacy(source: _Source, document: dict[str, Any]) -> Decoded:
     """The older producers: body {item, error_context, metadata}, facts in the headers."""
-    headers, context = source.headers, document["error_context"]
+    headers, context = source.headers, as_object(document.get("error_context") or {})
     failed_at = source.instant(context.get("failed_at"), context.get("timestamp"))
     metadata = document.get("metadata") or context.get("metadata") or _header_metadata(headers)
     message = DLQMessage(

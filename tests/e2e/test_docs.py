@@ -17,6 +17,7 @@ from scrapy.utils.test import get_crawler
 from dlq import DLQClient
 from dlq.demo.catalogue import read_tracks
 from dlq.demo.providers import LastFMStandIn
+from dlq.manager.tokens import PREFIX
 from dlq.settings import Settings
 from tests.support.manager import ManagerProcess
 from tests.support.pages import Block, blocks
@@ -134,7 +135,7 @@ def test_with_a_token_the_manager_serves_the_network_and_only_who_shows_it(tmp_p
     [block] = under(STARTED, "For several people, or several machines")
     terminal = Terminal(tmp_path)
     with terminal.serving(block) as output:
-        token = output.read_text().splitlines()[0]
+        [token] = re.findall(rf"^{PREFIX}\S+$", output.read_text(), re.MULTILINE)
         stats = f"{terminal.url}/dlq/stats"
         shown = {"Authorization": f"Bearer {token}"}
         assert httpx2.get(stats).status_code == 401
@@ -235,7 +236,7 @@ def test_the_enrichment_pipelines_failures_are_retried(
             assert manager.post(f"/dlq/replay/{receipt.message_id}").is_success
         with terminal.running(block, answer="y\n"):
             wait_for(manager.url, "resolved")
-        [line] = (terminal.clone / "enriched.jsonl").read_text().splitlines()
+        [line] = (terminal.clone / "retried.jsonl").read_text().splitlines()
     answer = json.loads(line)
     assert set(answer) == {"message_id", "track_id", "provider", "enrichment"}
     assert (answer["message_id"], answer["provider"]) == (receipt.message_id, "lastfm")

@@ -284,6 +284,19 @@ def test_hostile_text_comes_back_as_it_was_told(api: TestClient) -> None:
     assert api.get("/dlq/messages", params={"source_service": hostile}).json()
 
 
+def test_an_error_that_nobody_foresaw_is_json_and_tells_nothing_of_itself(
+    service: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr(service.ledger, "stats", broken)
+    with TestClient(create_app(service), base_url=BASE, raise_server_exceptions=False) as api:
+        answer = api.get("/dlq/stats")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "hunter2" not in answer.text
+
+
 def test_openapi_describes_each_endpoint_with_its_answers(api: TestClient) -> None:
     document = api.get("/openapi.json").json()
     specified = {

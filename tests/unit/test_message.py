@@ -365,3 +365,20 @@ def test_a_message_cannot_be_changed_and_its_times_are_utc() -> None:
     )
     assert naive.timestamp == MESSAGE.timestamp
     assert json.loads(naive.model_dump_json())["timestamp"] == "2025-10-10T12:30:45Z"
+
+
+def test_an_older_message_with_its_error_in_headers_alone_is_understood() -> None:
+    body = {"item": {"artist": "A"}, "metadata": {"spider": "mixesdb"}}
+    headers = {"x-error-type": "lastfm", "x-error-message": "Invalid API key", "x-retry-count": 3}
+    decoded = decode(wire_of(body, headers=headers))
+    assert decoded.form is Form.LEGACY
+    message = decoded.message
+    assert (message.error_type, message.error_message) == ("lastfm", "Invalid API key")
+    assert (message.payload, message.metadata) == ({"artist": "A"}, {"spider": "mixesdb"})
+
+
+def test_a_message_of_our_form_without_error_type_takes_it_from_the_headers() -> None:
+    body = {"payload": {"a": 1}, "error_message": "boom"}
+    decoded = decode(wire_of(body, headers={"x-error-type": "spotify"}))
+    assert decoded.form is Form.CURRENT
+    assert (decoded.message.error_type, decoded.message.payload) == ("spotify", {"a": 1})

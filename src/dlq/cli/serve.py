@@ -33,7 +33,7 @@ def serve(
         bool, typer.Option("--insecure", help="Serve beyond this machine without any token.")
     ] = False,
 ) -> None:
-    """Run the manager: the API, the console and the ledger.
+    """Run the manager: ingest, replay, the API and the ledger.
 
     Without a broker it needs nothing else: clients and workers speak to it over HTTP.
 

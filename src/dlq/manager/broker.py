@@ -77,7 +77,8 @@ class Broker:
         for intake in (self._failures, self._outcomes):
             intake.ask_to_stop()
         self._control.close(CLOSE_S)  # before the set-up, which may be waiting for it
-        self._setup.join(max(until - time.monotonic(), 0.0))
+        if self._setup.is_alive():
+            self._setup.join(max(until - time.monotonic(), 0.0))
         for intake in (self._failures, self._outcomes):
             intake.stop(until)
         self.publisher.close(CLOSE_S)

@@ -41,7 +41,8 @@ class Sweeper:
     def stop(self, until: float) -> None:
         """until: of `time.monotonic`."""
         self._stopping.set()
-        self._thread.join(max(until - time.monotonic(), 0.0))
+        if self._thread.is_alive():
+            self._thread.join(max(until - time.monotonic(), 0.0))
 
     def sweep(self, now: dt.datetime) -> None:
         resent = self._replayer.resend_unconfirmed(now - self._unconfirmed_for, BATCH)

@@ -46,6 +46,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DLQError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
 
 
 def _known(request: Request, error: Exception) -> JSONResponse:
@@ -75,6 +76,12 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):
         status, detail, headers = error.status_code, str(error.detail), error.headers
     return _answer(status, CODE_OF_STATUS.get(status, "error"), detail, dict(headers or {}))
+
+
+def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+    """The server logs the error itself; its words may hold anything and stay there."""
+    detail = "The manager met an error that it did not foresee; its log has the details."
+    return _answer(500, "internal_error", detail)
 
 
 def _answer(
