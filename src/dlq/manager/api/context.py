@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from dlq.errors import DLQError, LedgerError
 from dlq.ledger.base import AuditEntry, Ledger
 from dlq.manager.access import Principal
-from dlq.manager.api.schemas import Problem
+from dlq.manager.api.schemas.answers import Problem
 from dlq.manager.service import Manager
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from dlq.errors import LedgerError
 from dlq.manager.access import Viewer
 from dlq.manager.api.context import TheManager, problems
-from dlq.manager.api.schemas import BrokerHealth, Health, LedgerHealth, MismatchView
+from dlq.manager.api.schemas.health import BrokerHealth, Health, LedgerHealth, MismatchView
 from dlq.manager.broker import BrokerReport
 from dlq.manager.service import Manager
 

@@ -16,9 +16,9 @@ from dlq.errors import IllegalTransition, InvalidInput, NotFound
 from dlq.ledger.base import Disposition, Lease
 from dlq.manager.access import Operator, Principal
 from dlq.manager.api.context import TheManager, audited, problems
-from dlq.manager.api.schemas import (
+from dlq.manager.api.schemas.answers import Done
+from dlq.manager.api.schemas.leases import (
     AckRequest,
-    Done,
     Extended,
     ExtendRequest,
     FailRequest,

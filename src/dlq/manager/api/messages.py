@@ -13,11 +13,11 @@ from dlq.errors import InvalidInput
 from dlq.ledger.base import Arrival, Filter, Ledger
 from dlq.manager.access import Admin, Operator, Viewer
 from dlq.manager.api.context import TheManager, audited, problems
-from dlq.manager.api.schemas import (
-    MAX_BATCH,
+from dlq.manager.api.schemas.answers import Done
+from dlq.manager.api.schemas.bounds import MAX_BATCH
+from dlq.manager.api.schemas.letters import (
     DeadLetterStory,
     DeadLetterView,
-    Done,
     IncomingMessage,
     PublishResponse,
     PublishResult,

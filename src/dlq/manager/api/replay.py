@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 
 from dlq.manager.access import Operator
 from dlq.manager.api.context import TheManager, audited, problems
-from dlq.manager.api.schemas import Done, ReplayProblem, ReplayRequest, ReplayResponse
+from dlq.manager.api.schemas.answers import Done
+from dlq.manager.api.schemas.replays import ReplayProblem, ReplayRequest, ReplayResponse
 
 router = APIRouter(prefix="/dlq/replay", tags=["replay"])
 

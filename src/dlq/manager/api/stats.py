@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 
 from dlq.manager.access import Admin, Viewer
 from dlq.manager.api.context import TheManager, problems
-from dlq.manager.api.schemas import AuditView, CauseGroup, DLQStats, ErrorGroup
+from dlq.manager.api.schemas.health import AuditView
+from dlq.manager.api.schemas.statistics import CauseGroup, DLQStats, ErrorGroup
 
 router = APIRouter(prefix="/dlq", tags=["statistics"])
 

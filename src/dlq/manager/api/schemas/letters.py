@@ -1,0 +1,152 @@
+"""Dead letters, as they are listed, told and posted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from dlq.ledger.base import DeadLetter, HistoryEntry, Replay
+from dlq.manager.api.schemas.bounds import example
+from dlq.message import DLQMessage, UtcDatetime, new_message_id, routing_key_for
+from dlq.payload import as_object, representable
+from dlq.states import Outcome, State
+
+
+class DeadLetterView(DLQMessage):
+    """A dead letter as it stands in the ledger."""
+
+    state: State
+    fingerprint: str = Field(description="Dead letters with the same one have one cause.")
+    title: str = Field(description="The cause in one line.")
+    form: str = Field(description="In which form it arrived.")
+    replay_count: int = Field(description="Replays made so far.")
+    ingested_at: UtcDatetime
+    updated_at: UtcDatetime
+    next_replay_at: UtcDatetime | None = None
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> DeadLetterView:
+        return cls(**_fields(letter))
+
+
+class HistoryView(BaseModel):
+    at: UtcDatetime
+    actor: str
+    from_state: State | None
+    to_state: State | None
+    reason: str
+    replay_id: str | None
+
+    @classmethod
+    def of(cls, entry: HistoryEntry) -> HistoryView:
+        return cls.model_validate(entry, from_attributes=True)
+
+
+class ReplayView(BaseModel):
+    replay_id: str
+    number: int
+    actor: str
+    routing_key: str
+    max_retries: int | None
+    started_at: UtcDatetime
+    confirmed_at: UtcDatetime | None
+    outcome: Outcome | None
+    outcome_at: UtcDatetime | None
+    worker: str | None
+    error: str | None
+
+    @classmethod
+    def of(cls, replay: Replay) -> ReplayView:
+        return cls.model_validate(replay, from_attributes=True)
+
+
+class DeadLetterStory(DeadLetterView):
+    """One dead letter with everything that happened to it."""
+
+    history: list[HistoryView]
+    replays: list[ReplayView]
+
+    @classmethod
+    def tell(
+        cls, letter: DeadLetter, history: list[HistoryEntry], replays: list[Replay]
+    ) -> DeadLetterStory:
+        return cls(
+            **_fields(letter),
+            history=[HistoryView.of(entry) for entry in history],
+            replays=[ReplayView.of(replay) for replay in replays],
+        )
+
+
+def _fields(letter: DeadLetter) -> dict[str, Any]:
+    return letter.message.model_dump() | {
+        "state": letter.state,
+        "category": letter.category,
+        "fingerprint": letter.fingerprint,
+        "title": letter.title,
+        "form": letter.form.value,
+        "replay_count": letter.replay_count,
+        "ingested_at": letter.ingested_at,
+        "updated_at": letter.updated_at,
+        "next_replay_at": letter.next_replay_at,
+    }
+
+
+class IncomingMessage(BaseModel):
+    """A failure as a producer without AMQP posts it. `message_id` makes it idempotent."""
+
+    model_config = example(
+        routing_key="spotify.enrichment.failed",
+        error_type="spotify",
+        error_message="Rate limit exceeded: 429 Too Many Requests",
+        source_service="api-enrichment-pipeline",
+        retry_count=3,
+        payload={"track_id": "abc123", "artist_name": "Deadmau5", "track_name": "Strobe"},
+        metadata={"spider": "mixesdb"},
+    )
+
+    message_id: str | None = Field(None, min_length=1, max_length=255)
+    correlation_id: str | None = Field(None, max_length=1024)
+    routing_key: str | None = Field(None, min_length=1, max_length=255)
+    timestamp: UtcDatetime | None = None
+    retry_count: int = Field(0, ge=0, le=2**31 - 1)
+    error_type: str = Field("general", min_length=1, max_length=64)
+    error_message: str
+    stack_trace: str | None = None
+    source_service: str = Field(min_length=1, max_length=255)
+    payload: dict[str, Any]
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    error_class: str | None = Field(None, max_length=255)
+    failed_at: UtcDatetime | None = None
+    category: str | None = None
+    http_status: int | None = Field(None, ge=100, le=599)
+    retry_after_s: float | None = Field(None, ge=0)
+    replay_id: str | None = Field(
+        None, max_length=64, description="The replay that failed again, if it is one."
+    )
+
+    def message(self) -> DLQMessage:
+        failed_at = self.failed_at or self.timestamp or dt.datetime.now(dt.UTC)
+        given = self.model_dump(exclude={"replay_id", "payload", "metadata"})
+        return DLQMessage.model_validate(
+            representable({k: v for k, v in given.items() if v is not None})
+            | {
+                "message_id": self.message_id or new_message_id(),
+                "routing_key": self.routing_key or routing_key_for(self.error_type),
+                "timestamp": (self.timestamp or failed_at).replace(microsecond=0),
+                "failed_at": failed_at,
+                "payload": as_object(self.payload),
+                "metadata": as_object(self.metadata),
+            }
+        )
+
+
+class PublishResult(BaseModel):
+    message_id: str
+    disposition: str = Field(description="stored, duplicate, failed_again …")
+
+
+class PublishResponse(BaseModel):
+    accepted: int
+    results: list[PublishResult]
