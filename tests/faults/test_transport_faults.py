@@ -182,6 +182,20 @@ def test_a_broker_that_accepts_but_never_answers_is_bounded(
         assert time.monotonic() - started < 2
 
 
+def test_closing_in_the_middle_of_a_handshake_is_quiet(
+    proxy: FaultProxy, proxied: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.black_hole()
+    publisher = AmqpPublisher(proxied, name="test-half-open")
+    eventually(lambda: proxy.connections_seen > 0)
+    publisher.close(2)
+    control = AmqpControl(proxied)  # its answer comes after whatever the close left behind
+    with pytest.raises(BrokerUnavailable):
+        control.inspect(0.5)
+    control.close(2)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_a_broker_that_comes_late_is_found(proxy: FaultProxy, proxied: Settings) -> None:
     proxy.refuse()
     publisher = AmqpPublisher(proxied, name="test-late")

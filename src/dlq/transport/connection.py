@@ -70,6 +70,13 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]
         elif not self.is_closing:
             self.close()
 
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        """pika's, which reports an aborted attempt by the class of its error, takes that for
+        a connection, and fails."""
+        if isinstance(conn_or_exc, type):
+            conn_or_exc = conn_or_exc()
+        super()._on_connection_workflow_done(conn_or_exc)
+
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         """pika's, but all frames of one turn of the loop go out in one write: a message is
         three frames, and pika makes a system call for each."""
