@@ -18,7 +18,8 @@ from dlq import DLQClient
 from dlq.demo.catalogue import read_tracks
 from dlq.demo.plan import make_plan
 from dlq.settings import Settings
-from tests.support.rabbitmq import BrokerNode, free_port
+from tests.support.ports import free_port
+from tests.support.rabbitmq import BrokerNode
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]

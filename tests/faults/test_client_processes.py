@@ -12,8 +12,8 @@ import pytest
 
 from dlq.client import DLQClient, Spool
 from dlq.settings import Settings
+from tests.support.ports import free_port
 from tests.support.publishers import Intake
-from tests.support.rabbitmq import free_port
 from tests.support.waiting import until
 
 

@@ -23,7 +23,8 @@ from dlq.settings import Settings
 from dlq.transport.amqp import AmqpControl
 from dlq.worker import RetryWorker
 from tests.support.manager import ManagerProcess
-from tests.support.rabbitmq import BrokerNode, free_port
+from tests.support.ports import free_port
+from tests.support.rabbitmq import BrokerNode
 from tests.support.waiting import until
 
 DLQ = str(Path(sys.executable).parent / "dlq")

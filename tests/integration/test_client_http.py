@@ -18,8 +18,8 @@ from dlq.errors import BrokerUnavailable, PublishRejected
 from dlq.message import REPLAY_ID_HEADER, WireMessage
 from dlq.settings import Settings
 from dlq.transport.http import HttpPublisher
+from tests.support.ports import free_port
 from tests.support.publishers import Answer, Intake, accept
-from tests.support.rabbitmq import free_port
 
 
 @pytest.fixture

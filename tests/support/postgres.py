@@ -10,10 +10,8 @@ from __future__ import annotations
 import itertools
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +21,8 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from tests.support.ports import free_port
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -67,7 +67,7 @@ class PostgresCluster:
             self._run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync")
         last_words = b""
         for _attempt in range(5):  # another process may take the port between look and bind
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             if self._serve(data):
                 return
             last_words = (self._folder / "log").read_bytes()[-2000:]
@@ -177,19 +177,6 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
         return None
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     return accounts.get("postgres") or accounts["nobody"]
-
-
-def _free_port() -> int:
-    """A free loopback port below the ephemeral range, so that no client socket can take it."""
-    for _attempt in range(200):
-        port = random.SystemRandom().randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise RuntimeError("No free port between 20000 and 32000.")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from tests.support.rabbitmq import free_port
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     import ssl

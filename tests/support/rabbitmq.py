@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import secrets
 import shutil
 import socket
@@ -21,6 +20,7 @@ from urllib.parse import quote
 import pytest
 
 from dlq.settings import Settings
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,19 +32,6 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 CTL_TIMEOUT_S = 60.0
 VHOST_POOL = 12
-_PORTS = range(18_000, 32_000)  # below the range from which clients' ports are taken
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now, below the ephemeral range."""
-    for port in random.sample(_PORTS, 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError(f"expected a free port in {_PORTS}, found none in 200 tries")
 
 
 class BrokerNode:

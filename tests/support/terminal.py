@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx2
 
 from tests.support.pages import ROOT
-from tests.support.rabbitmq import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 RUN_TIMEOUT_S = 60.0

@@ -413,6 +413,8 @@ import signal, threading, time
 from dlq.client import DLQClient
 from dlq.settings import Settings
 from tests.support.publishers import MemoryPublisher
+# Whoever runs the tests in the background has them started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 publisher = MemoryPublisher(mode="hang")
 dlq = DLQClient(Settings(confirm_timeout_s=30), open_publisher=publisher)
 def interrupt():
