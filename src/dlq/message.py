@@ -34,6 +34,7 @@ STACK_TRACE_HEADER_CHARS = 2000
 METADATA_HEADER_BYTES = 16_384
 REPLAY_ID_HEADER = "x-replay-id"
 MAX_RETRIES_HEADER = "x-max-retries"
+WORKER_HEADER = "x-replay-worker"
 SHORTSTR_BYTES = 255
 """AMQP's bound on message_id, correlation_id and routing_key."""
 
@@ -141,10 +142,13 @@ def shorten_utf8(text: str, max_bytes: int) -> str:
 # --- encode ------------------------------------------------------------------------------
 
 
-def encode(message: DLQMessage, *, replay_id: str | None = None) -> WireMessage:
+def encode(
+    message: DLQMessage, *, replay_id: str | None = None, worker: str | None = None
+) -> WireMessage:
     """Our wire form: JSON body, the specified headers, persistent AMQP properties.
 
-    With `replay_id` it says that this replay of the same message has failed again.
+    With `replay_id` it says that this replay of the same message has failed again, in the
+    hands of `worker`.
 
     Headers are bounded in characters as specified and, together, well under 64 KiB: a
     header table over the broker's frame size would cost the whole connection. The full
@@ -162,7 +166,7 @@ def encode(message: DLQMessage, *, replay_id: str | None = None) -> WireMessage:
     return WireMessage(
         body=message.model_dump_json(exclude_none=False).encode("utf-8"),
         routing_key=message.routing_key,
-        headers=_headers(message) | ({REPLAY_ID_HEADER: replay_id} if replay_id else {}),
+        headers=_headers(message) | _replay_headers(replay_id, worker),
         properties=properties,
     )
 
@@ -195,6 +199,13 @@ def replay_of(
         headers=headers,
         properties=kept | {"message_id": message_id, "delivery_mode": 2},
     )
+
+
+def _replay_headers(replay_id: str | None, worker: str | None) -> dict[str, Any]:
+    if not replay_id:
+        return {}
+    named = {WORKER_HEADER: shorten_utf8(worker, SHORTSTR_BYTES)} if worker else {}
+    return {REPLAY_ID_HEADER: replay_id, **named}
 
 
 def _headers(message: DLQMessage) -> dict[str, Any]:

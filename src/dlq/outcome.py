@@ -15,6 +15,8 @@ from dlq.message import UtcDatetime, WireMessage, new_message_id
 from dlq.states import Outcome
 from dlq.topology import outcome_routing_key
 
+DETAIL_CHARS = 2000
+
 
 class OutcomeReport(BaseModel):
     """`replay_id` is unguessable and must name the open replay, else the report is ignored."""
@@ -26,7 +28,7 @@ class OutcomeReport(BaseModel):
     outcome: Outcome
     worker: str = Field("", max_length=255)
     at: UtcDatetime = Field(default_factory=lambda: dt.datetime.now(dt.UTC))
-    detail: str = Field("", max_length=2000)
+    detail: str = Field("", max_length=DETAIL_CHARS)
 
 
 def encode_outcome(report: OutcomeReport, error_type: str) -> WireMessage:

@@ -8,11 +8,11 @@ nothing is read at import. `docs/settings.md` is generated from this table.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dlq.errors import SettingsError
@@ -169,15 +169,21 @@ class Settings(BaseSettings):
             )
         return value
 
-    @model_validator(mode="after")
-    def _known_ledger(self) -> Self:
-        if self.ledger_url is not None:
-            scheme = urlsplit(self.ledger_url).scheme.partition("+")[0]
-            if scheme not in ("sqlite", "postgresql", "postgres"):
-                raise ValueError(
-                    "ledger_url: expected sqlite:///path or postgresql://user:pass@host/name"
-                )
-        return self
+    @field_validator("ledger_url")
+    @classmethod
+    def _known_ledger(cls, value: str | None) -> str | None:
+        known = ("sqlite", "postgresql", "postgres")
+        if value is not None and value.partition(":")[0].partition("+")[0] not in known:
+            raise ValueError("expected sqlite:///path or postgresql://user:pass@host/name")
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _header_value(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value().strip() if value is not None else ""
+        if not all("!" <= character <= "~" for character in secret):
+            raise ValueError("expected what `dlq token create` printed: visible ASCII, no spaces")
+        return SecretStr(secret) if secret else None
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

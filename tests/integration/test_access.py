@@ -75,7 +75,9 @@ ATTEMPTS = [
     ("POST", "/dlq/leases", Role.OPERATOR),
     ("POST", "/dlq/leases/none/ack", Role.OPERATOR),
     ("POST", "/dlq/leases/none/fail", Role.OPERATOR),
+    ("POST", "/dlq/leases/none/decline", Role.OPERATOR),
     ("POST", "/dlq/leases/none/extend", Role.OPERATOR),
+    ("GET", "/dlq/whoami", Role.VIEWER),
     ("POST", "/dlq/leases/none/release", Role.OPERATOR),
     ("DELETE", "/dlq/message/none", Role.ADMIN),
     ("GET", "/dlq/audit", Role.ADMIN),
@@ -121,6 +123,7 @@ def test_revoking_the_last_token_does_not_open_the_door(
     assert revoke_token(settings.tokens_file, "ann") is True
     assert api.get("/dlq/stats", headers=bearer(secret)).status_code == 401
     assert api.get("/dlq/stats").status_code == 401
+    assert TokenStore(settings.tokens_file).required, "a restart would open it"
 
 
 def test_without_a_token_only_loopback_is_served(settings: Settings) -> None:

@@ -115,6 +115,8 @@ def test_filters_choose_and_the_total_is_told(api: TestClient) -> None:
     newest = api.get("/dlq/messages", params={"order": "newest"}).json()
     assert [m["error_type"] for m in newest] == ["lastfm", "spotify"]
     assert api.get("/dlq/messages", params={"state": "no-such"}).status_code == 422
+    for name in ("error_type", "category", "fingerprint", "source_service"):
+        assert api.get("/dlq/export", params={name: ""}).status_code == 422  # never "all"
 
 
 def test_causes_group_what_broke_in_the_same_way(api: TestClient) -> None:
@@ -209,7 +211,35 @@ def test_a_failed_lease_tells_the_new_error_and_the_budget_parks(api: TestClient
     assert (story["category"], story["retry_count"]) == ("auth", 4)
     assert story["error_message"] == "401 Unauthorized: bad token"
     assert [r["error"] for r in story["replays"]] == ["401 Unauthorized: bad token"] * 2
+    assert [r["worker"] for r in story["replays"]] == ["w"] * 2
     assert api.post(f"/dlq/replay/{message_id}").status_code == 200  # a person may
+
+
+def test_a_declined_lease_is_back_as_it_was(api: TestClient) -> None:
+    message_id = publish(api)
+    before = api.get(f"/dlq/messages/{message_id}").json()
+    for _ in range(3):  # more often than the budget of 2
+        api.post(f"/dlq/replay/{message_id}")
+        lease = lease_one(api)
+        answer = api.post(f"/dlq/leases/{lease['lease_id']}/decline", json={"detail": "not mine"})
+        assert answer.status_code == 200
+    story = api.get(f"/dlq/messages/{message_id}").json()
+    assert (story["state"], story["title"]) == ("pending", before["title"])
+    assert {(r["outcome"], r["worker"]) for r in story["replays"]} == {("returned", "w")}
+    assert "not mine" in story["history"][-1]["reason"]
+
+
+def test_a_batch_that_failed_in_part_is_audited_as_that(api: TestClient) -> None:
+    message_id = publish(api)
+    api.post("/dlq/replay/batch", json={"message_ids": [message_id, "none"]})
+    row = api.get("/dlq/audit").json()[0]
+    assert (row["action"], row["result"]) == ("replay_batch", "partial")
+    assert row["detail"] == {"replayed": [message_id], "refused": {"none": "not_found"}}
+
+
+def test_a_path_that_is_not_the_managers_is_no_missing_dead_letter(api: TestClient) -> None:
+    answer = api.get("/prefix/dlq/messages")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_path")
 
 
 def test_a_lease_fails_only_its_own_message(api: TestClient) -> None:

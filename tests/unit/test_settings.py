@@ -75,7 +75,7 @@ def test_allowed_hosts_are_parted_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("RABBITMQ_PORT", "0", "RABBITMQ_PORT: "),
         ("DLQ_URL", "ftp://h", "DLQ_URL: expected http://host:port"),
         ("DLQ_BROKER_URL", "http://h", "DLQ_BROKER_URL: expected amqp://user:pass@host"),
-        ("DLQ_LEDGER_URL", "mysql://h/d", "ledger_url: expected sqlite:///path"),
+        ("DLQ_LEDGER_URL", "mysql://h/d", "DLQ_LEDGER_URL: expected sqlite:///path"),
         ("DLQ_LOG_LEVEL", "loud", "DLQ_LOG_LEVEL: "),
         ("DLQ_FLOOD_RATIO", "1.5", "DLQ_FLOOD_RATIO: "),
         ("DLQ_REPLAY_CONCURRENCY", "0", "DLQ_REPLAY_CONCURRENCY: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -27,11 +28,29 @@ def _run(arguments: Sequence[str] | None) -> NoReturn:
     from dlq.cli.output import print_error
     from dlq.errors import DLQError
 
+    code: int | str | None = 0
     try:
         app(args=None if arguments is None else list(arguments), prog_name="dlq")
     except DLQError as error:
         print_error(str(error))
-        sys.exit(exit_code_of(error))
+        code = exit_code_of(error)
     except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+        code = 130
+    except SystemExit as ended:
+        code = ended.code
+    sys.exit(code if _flushed() else code or 1)
+
+
+def _flushed() -> bool:
+    """Write out what stdout still holds: an error of the last lines must not go unseen."""
+    from dlq.cli.output import print_error
+
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            print_error(f"Standard output cannot be written: {error.strerror or error}.")
+        # The interpreter flushes again at its end, and would say it in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

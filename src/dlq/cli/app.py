@@ -20,6 +20,7 @@ from dlq.cli import (
     worker,
 )
 from dlq.cli.exits import HELP
+from dlq.cli.logs import log_errors_only
 
 LOOK, ACT, RUN, CARE = "Look", "Act", "Run", "Take care"
 
@@ -57,6 +58,7 @@ def dlq(
       dlq groups               what broke, by cause
       dlq replay --fingerprint F
     """
+    log_errors_only()
 
 
 app.command("groups", rich_help_panel=LOOK)(stats.show_groups)

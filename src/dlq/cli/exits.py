@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3
     NOT_FOUND = 4
     REFUSED = 5
+    INTERRUPTED = 130
+    READER_GONE = 141
 
 
 HELP = """\b
@@ -53,6 +55,13 @@ def exit_code_of(error: DLQError) -> ExitCode:
         if isinstance(error, kind):
             return code
     return ExitCode.FAILED
+
+
+def exit_code_of_stop(stopped: DLQError | KeyboardInterrupt) -> ExitCode:
+    """Of a command over several dead letters that came to an end before its time."""
+    if isinstance(stopped, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return exit_code_of(stopped)
 
 
 def exit_code_for(error_codes: Iterable[str], *, done: int) -> ExitCode:

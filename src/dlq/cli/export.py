@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from dlq.cli import options
-from dlq.cli.output import as_json, note, progress
+from dlq.cli.output import as_json, note, progress, write
 from dlq.errors import InvalidInput
 
 Write = Callable[[str], object]
@@ -51,15 +52,15 @@ def export(
         if output is None:
             count = _copy(found.lines, _to_stdout, advance)
         else:
-            with _whole_file(output) as write:
-                count = _copy(found.lines, write, advance)
+            with _whole_file(output) as write_line:
+                count = _copy(found.lines, write_line, advance)
     note(f"Exported {count}." if output is None else f"Exported {count} to {output}.")
 
 
-def _copy(lines: Iterable[str], write: Write, advance: Callable[[int], None]) -> int:
+def _copy(lines: Iterable[str], write_line: Write, advance: Callable[[int], None]) -> int:
     count = 0
     for line in lines:
-        write(line + "\n")
+        write_line(line + "\n")
         advance(1)
         count += 1
     return count
@@ -67,14 +68,17 @@ def _copy(lines: Iterable[str], write: Write, advance: Callable[[int], None]) ->
 
 def _to_stdout(line: str) -> None:
     # On a terminal, what came from failures must not act on it.
-    sys.stdout.write(as_json(json.loads(line)) + "\n" if sys.stdout.isatty() else line)
+    write(as_json(json.loads(line)) + "\n" if sys.stdout.isatty() else line)
 
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Write]:
-    part = path.with_name(path.name + ".part")
+    if path.exists() and not path.is_file():
+        raise InvalidInput(f"{path} is not a file that could be replaced. Without --output: stdout.")
+    # A name of its own: two exports at once, or a file that is there, must not mix.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with part.open("x", encoding="utf-8") as file:
             yield file.write
         part.replace(path)
     except OSError as error:

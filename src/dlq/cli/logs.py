@@ -1,8 +1,14 @@
-"""Logging of the long-running commands: one line a record, on stderr."""
+"""Logging of all commands: one line a record, on stderr, harmless to the terminal.
+
+Short commands say themselves what went wrong and log only errors that they do not see;
+those that run on (`dlq serve`, `dlq worker`) log as DLQ_LOG_LEVEL says.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
+from typing import TextIO
 
 from dlq.cli.text import block, one_line
 
@@ -18,11 +24,40 @@ class _OneLine(logging.Formatter):
         return block(super().formatException(ei))  # type: ignore[arg-type]
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """To what stderr is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def log_errors_only() -> None:
+    """For commands that come to an end and tell their own errors."""
+    _replace_handler(logging.ERROR)
+    # The command translates what these report of a connection, and would say it twice.
+    for told in ("pika", "dlq.transport"):
+        logging.getLogger(told).setLevel(logging.CRITICAL)
+
+
 def log_to_stderr(level: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    """For commands that run on. `level`: a name, as `info`."""
+    _replace_handler(logging.NOTSET)
+    logging.getLogger().setLevel(level.upper())
+    logging.getLogger("dlq.transport").setLevel(logging.NOTSET)
     # Each connection attempt of a library in trouble would be a page of its own words.
     logging.getLogger("pika").setLevel(logging.ERROR)
     for chatty in ("httpx2", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _replace_handler(level: int) -> None:
+    """One handler of ours, however often this is called; others are not ours to take away."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, _Stderr):
+            root.removeHandler(handler)
+    handler = _Stderr()
+    handler.setLevel(level)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)

@@ -14,11 +14,11 @@ from dlq.cli.text import age_since, block, one_line
 COLUMNS = (
     Column("ID", whole=True),
     Column("STATE", whole=True),
-    Column("TYPE", whole=True, from_width=96),
-    Column("CATEGORY", whole=True, from_width=110),
+    Column("TYPE", whole=True, widest=16, from_width=96),
+    Column("CATEGORY", whole=True, widest=16, from_width=110),
     Column("AGE", whole=True, right=True),
-    Column("TRIES", right=True, from_width=120),
-    Column("REPLAYS", right=True, from_width=120),
+    Column("TRIES", right=True, from_width=140),
+    Column("REPLAYS", right=True, from_width=140),
     Column("CAUSE"),
 )
 
@@ -60,7 +60,9 @@ def list_messages(
 
 
 def show_message(
-    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message_id.")],
+    message_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The message_id.", callback=options.not_empty)
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Show one dead letter with its error, payload, replays and history.

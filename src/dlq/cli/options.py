@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from dlq.cli.where import Where
+
+
+Given = TypeVar("Given", str, list[str], None)
+
+
+def not_empty(value: Given) -> Given:
+    """Refuse `""`: an unset variable of a shell must never widen a choice.
+
+    Raises: typer.BadParameter.
+    """
+    texts = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(text.strip() for text in texts):
+        raise typer.BadParameter("expected a text that is not empty. Is a shell variable unset?")
+    return value
+
+
+def a_number(value: float | None) -> float | None:
+    """Refuse `nan`, which every comparison with a bound lets through.
+
+    Raises: typer.BadParameter.
+    """
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("expected a number of seconds.")
+    return value
 
 
 class StateName(StrEnum):
@@ -26,16 +51,20 @@ States = Annotated[
     typer.Option("--state", help="Repeatable. Default: pending, scheduled and parked."),
 ]
 ErrorType = Annotated[
-    str | None, typer.Option("--error-type", help="The provider that failed, as spotify.")
+    str | None,
+    typer.Option("--error-type", help="The provider that failed, as spotify.", callback=not_empty),
 ]
 Category = Annotated[
-    str | None, typer.Option("--category", help="The kind of failure, as rate_limit.")
+    str | None,
+    typer.Option("--category", help="The kind of failure, as rate_limit.", callback=not_empty),
 ]
 Fingerprint = Annotated[
-    str | None, typer.Option("--fingerprint", help="One cause, as `dlq groups` shows it.")
+    str | None,
+    typer.Option("--fingerprint", help="One cause, as `dlq groups` shows it.", callback=not_empty),
 ]
 SourceService = Annotated[
-    str | None, typer.Option("--source-service", help="The service that published it.")
+    str | None,
+    typer.Option("--source-service", help="The service that published it.", callback=not_empty),
 ]
 
 

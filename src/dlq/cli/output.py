@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dlq.cli.exits import ExitCode
 from dlq.cli.text import block, one_line
+from dlq.errors import DLQError, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,15 +22,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+UUID_WIDTH = 36
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`whole`: never wrapped or cut, since people copy it (ids) or it is short anyway.
+    """`whole`: never cut, since people copy it (ids) or it is short anyway; what has more
+    than `widest` characters goes on in the next line, so that the other columns keep room.
     `from_width`: left out on terminals with fewer characters in a line."""
 
     name: str
     whole: bool = False
     right: bool = False
     from_width: int = 0
+    widest: int = UUID_WIDTH
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -49,6 +56,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Non
 
 def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -57,10 +65,13 @@ def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Non
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     cells = [[one_line(row[i]) for i in shown] for row in rows]
     for index, column in enumerate(columns[i] for i in shown):
+        longest = max((cell_len(row[index]) for row in cells), default=0)
         table.add_column(
             column.name,
-            no_wrap=column.whole,
-            min_width=max((len(row[index]) for row in cells), default=0) if column.whole else None,
+            # Without wrapping, Rich would cut what does not fit and not say so.
+            no_wrap=column.whole and longest <= column.widest,
+            min_width=min(longest, column.widest) if column.whole else None,
+            max_width=max(column.widest, len(column.name)) if column.whole else None,
             justify="right" if column.right else "left",
             overflow="fold" if column.whole else "ellipsis",
         )
@@ -83,11 +94,28 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
 
 def print_line(line: str) -> None:
     """`line` as it is: what comes from elsewhere must have been through `one_line`."""
-    sys.stdout.write(line + "\n")
+    write(line + "\n")
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(as_json(value, indent=2) + "\n")
+    write(as_json(value, indent=2) + "\n")
+
+
+def write(text: str) -> None:
+    """To stdout. Raises: what `output_trouble` makes of an error there."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        raise output_trouble(error) from error
+
+
+def output_trouble(error: OSError) -> Exception:
+    """What to raise: a quiet end if the reader has gone, as other tools of a pipe do."""
+    import typer
+
+    if isinstance(error, BrokenPipeError):
+        return typer.Exit(ExitCode.READER_GONE)
+    return DLQError(f"Standard output cannot be written: {error.strerror or error}.")
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
@@ -133,8 +161,6 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        from dlq.errors import InvalidInput
-
         raise InvalidInput(f"{question} There is no terminal to ask on: pass --yes.")
     import typer
 

@@ -14,14 +14,14 @@ from dlq.cli.text import age, age_since, one_line
 CAUSE_COLUMNS = (
     Column("FINGERPRINT", whole=True),
     Column("COUNT", right=True),
-    Column("TYPE", whole=True, from_width=96),
-    Column("CATEGORY", whole=True),
+    Column("TYPE", whole=True, widest=16, from_width=96),
+    Column("CATEGORY", whole=True, widest=16),
     Column("FIRST", right=True, from_width=96),
     Column("LAST", whole=True, right=True),
     Column("CAUSE"),
 )
 TYPE_COLUMNS = (
-    Column("TYPE", whole=True),
+    Column("TYPE", whole=True, widest=16),
     Column("COUNT", right=True),
     Column("FIRST", right=True),
     Column("LAST", right=True),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which dead letters; what is empty does not restrict. Without states: what is in the
+    """Which dead letters; what is None does not restrict. Without states: what is in the
     DLQ (pending, scheduled, parked)."""
 
     states: tuple[str, ...] = ()
@@ -27,5 +27,5 @@ class Where:
             "fingerprint": self.fingerprint,
             "source_service": self.source_service,
         }
-        given = [(name, value) for name, value in named.items() if value]
+        given = [(name, value) for name, value in named.items() if value is not None]
         return [("state", state) for state in self.states] + given

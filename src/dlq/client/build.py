@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from dlq.classify import Diagnosis, diagnose, diagnose_text
 from dlq.client.describe import as_exception, cut, message_of, told, trace_of
 from dlq.client.failure import Failure
+from dlq.client.handling import Handling
 from dlq.errors import InvalidInput
 from dlq.message import (
     SHORTSTR_BYTES,
@@ -73,13 +74,19 @@ def failed_again(message: DLQMessage, error: Any, tries: int) -> DLQMessage:
     )
 
 
-def fitting_wire(message: DLQMessage, max_bytes: int, replay_id: str | None = None) -> WireMessage:
+def fitting_wire(
+    message: DLQMessage, max_bytes: int, handling: Handling | None = None
+) -> WireMessage:
     """Encode; if the body is over `max_bytes`, cut the trace and the error message.
 
     Raises:
         InvalidInput: payload and metadata alone are over the bound.
     """
-    wire = encode(message, replay_id=replay_id)
+    link = {
+        "replay_id": handling.replay_id if handling else None,
+        "worker": handling.worker if handling else None,
+    }
+    wire = encode(message, **link)
     if len(wire.body) <= max_bytes:
         return wire
     shorter = message.model_copy(
@@ -88,7 +95,7 @@ def fitting_wire(message: DLQMessage, max_bytes: int, replay_id: str | None = No
             "error_message": cut(message.error_message, CUT_MESSAGE_CHARS),
         }
     )
-    wire = encode(shorter, replay_id=replay_id)
+    wire = encode(shorter, **link)
     if len(wire.body) <= max_bytes:
         return wire
     raise InvalidInput(

@@ -139,9 +139,8 @@ class Core:
         return self._addressed(failed_again(handling.message, error, tries), handling)
 
     def _addressed(self, message: DLQMessage, handling: Handling | None) -> _Letter:
-        replay_id = handling.replay_id if handling else None
         try:
-            wire = fitting_wire(message, self._settings.max_body_bytes, replay_id)
+            wire = fitting_wire(message, self._settings.max_body_bytes, handling)
         except InvalidInput as error:
             logger.error("Dead letter %s is refused: %s", message.message_id, error)  # noqa: TRY400
             return _Letter(message.message_id, None, handling, str(error))

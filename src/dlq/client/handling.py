@@ -28,6 +28,7 @@ class Handling:
 
     message: DLQMessage
     replay_id: str
+    worker: str | None = None
     reported: Receipt | None = None
 
 
@@ -35,9 +36,11 @@ _current: ContextVar[Handling | None] = ContextVar("dlq_handling", default=None)
 
 
 @contextlib.contextmanager
-def handling(message: DLQMessage, replay_id: str) -> Iterator[Handling]:
-    """Link what is published inside to this replay of `message`."""
-    current = Handling(message, replay_id)
+def handling(
+    message: DLQMessage, replay_id: str, *, worker: str | None = None
+) -> Iterator[Handling]:
+    """Link what is published inside to this replay of `message`, in the hands of `worker`."""
+    current = Handling(message, replay_id, worker)
     token = _current.set(current)
     try:
         yield current

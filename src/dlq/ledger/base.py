@@ -33,6 +33,7 @@ class Arrival:
     fingerprint: str
     title: str
     replay_id: str | None = None  # it answers this replay: a worker failed again
+    worker: str | None = None  # that worker, if it says its name
     returned: bool = False  # it came back because its time in the retry queue ran out
 
 
@@ -58,7 +59,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters; a field that is None (or empty) does not restrict.
+    """Which dead letters; a field that is None does not restrict.
 
     `states` defaults to what is in the DLQ: pending, scheduled, parked.
     """

@@ -206,7 +206,7 @@ def _answer(
         reason=f"failed again: {arrival.title}",
         at=now,
         replay_budget=replay_budget,
-        worker=arrival.message.source_service,
+        worker=arrival.worker,
         error=arrival.message.error_message,
         latest_envelope=write_envelope(arrival.wire),
         latest_body=arrival.wire.body,

@@ -70,6 +70,6 @@ def _conditions(where: Filter) -> list[ColumnElement[bool]]:
         (dead_letters.c.fingerprint, where.fingerprint),
         (dead_letters.c.source_service, where.source_service),
     ):
-        if value:
+        if value is not None:
             conditions.append(column == value)
     return conditions

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 from dlq.ledger.base import HistoryEntry
 from dlq.ledger.envelope import write_envelope
 from dlq.ledger.moves import lock, note
-from dlq.ledger.schema import DELETED, dead_letters
+from dlq.ledger.schema import DELETED, dead_letters, replays
 from dlq.message import WireMessage
 from dlq.states import check_delete
 
@@ -41,4 +41,5 @@ def delete(connection: Connection, message_id: str, *, actor: str) -> None:
             body=b"",
         )
     )
+    connection.execute(update(replays).where(replays.c.dead_letter_id == row.id).values(error=None))
     note(connection, [(row.id, HistoryEntry(now, actor, row.state, None, "deleted", None))])

@@ -178,7 +178,8 @@ def close(
         .values(
             outcome=outcome.value,
             outcome_at=at,
-            worker=worker,
+            # A lease tells who had it where the report does not.
+            worker=func.coalesce(worker, replays.c.leased_by),
             error=error,
             lease_id=None,
             leased_until=None,

@@ -13,7 +13,14 @@ from dlq.deaths import Death, parse_deaths
 from dlq.decode import Decoded, decode
 from dlq.fingerprint import cause_of
 from dlq.ledger.base import Arrival
-from dlq.message import REPLAY_ID_HEADER, DLQMessage, Form, WireMessage
+from dlq.message import (
+    REPLAY_ID_HEADER,
+    SHORTSTR_BYTES,
+    WORKER_HEADER,
+    DLQMessage,
+    Form,
+    WireMessage,
+)
 from dlq.topology import EXPIRED_ROUTING_KEY
 
 
@@ -49,7 +56,8 @@ def arrival_of(
         category=diagnosis.category.value,
         fingerprint=cause.fingerprint,
         title=cause.title,
-        replay_id=_replay_id(wire),
+        replay_id=_short(wire, REPLAY_ID_HEADER, 64),
+        worker=_short(wire, WORKER_HEADER, SHORTSTR_BYTES),
         returned=returned,
     )
 
@@ -84,6 +92,6 @@ def _death_in(wire: WireMessage, retry_queue: str | None) -> Death | None:
     return next((death for death in deaths if death.queue == retry_queue), None)
 
 
-def _replay_id(wire: WireMessage) -> str | None:
-    value = wire.headers.get(REPLAY_ID_HEADER)
-    return value if isinstance(value, str) and 0 < len(value) <= 64 else None
+def _short(wire: WireMessage, header: str, max_chars: int) -> str | None:
+    value = wire.headers.get(header)
+    return value if isinstance(value, str) and 0 < len(value) <= max_chars else None

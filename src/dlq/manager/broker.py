@@ -114,6 +114,12 @@ class Broker:
                 self._note(str(error))
                 self._stopping.wait(TOPOLOGY_RETRY_S)
                 continue
+            except Exception as error:
+                # Nobody ingests without this thread: it must outlive whatever that was.
+                logger.exception("Setting up RabbitMQ failed")
+                self._note(f"{type(error).__name__} while setting it up; see the log")
+                self._stopping.wait(TOPOLOGY_RETRY_S)
+                continue
             self._problem = None
             for mismatch in self._mismatches:
                 logger.warning(

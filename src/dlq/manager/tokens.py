@@ -106,8 +106,9 @@ def revoke_token(path: Path, name: str) -> bool:
 class TokenStore:
     """The tokens as a running manager sees them; follows changes of the file.
 
-    Once there was a token, one is required for ever: revoking the last one must not open
-    the door. A file that becomes unreadable keeps the tokens known before.
+    A token is required as soon as there is a file, also an empty one: revoking the last token
+    must not open the door. To do without tokens again, remove the file and restart. A file
+    that becomes unreadable keeps the tokens known before.
     """
 
     def __init__(self, path: Path) -> None:
@@ -145,7 +146,7 @@ class TokenStore:
                 return
             self._tokens = list_tokens(self._path)
             self._stamp = stamp
-            self._required = self._required or bool(self._tokens)
+            self._required = self._required or stamp is not None
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

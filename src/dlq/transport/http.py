@@ -33,7 +33,7 @@ BATCH_BYTES = 8 * MIB
 BACKLOG_BYTES = 128 * MIB
 """Held at most while the manager does not answer; beyond it a publish fails at once."""
 ANSWER_CHARS = 300
-_TOKEN_HINT = "Set DLQ_TOKEN to a valid token; the messages are kept until then."  # noqa: S105
+_TOKEN_HINT = "Set DLQ_TOKEN to a token of the role operator; the messages are kept until then."
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def _check(answer: httpx2.Response, expected: int, destination: str) -> None:
         return
     said = f"The manager at {destination} answered {answer.status_code}: {_said(answer)}"
     if answer.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
-        raise BrokerUnavailable(f"{said}. {_TOKEN_HINT}")
+        raise BrokerUnavailable(f"{said.rstrip('.')}. {_TOKEN_HINT}")
     if answer.status_code in (400, 413, 422):
         raise PublishRejected(said)
     raise BrokerUnavailable(
@@ -237,7 +237,10 @@ def _said(answer: httpx2.Response) -> str:
         text = str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
         text = answer.text
-    return " ".join(text[:ANSWER_CHARS].split())
+    # It goes into logs, and whoever answers at that address may be anybody.
+    return "".join(
+        c if c.isprintable() else "\ufffd" for c in " ".join(text[:ANSWER_CHARS].split())
+    )
 
 
 def _resolve(batch: Iterable[_Pending], error: TransportError | None = None) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dlq.client import DLQClient
 from dlq.client.handling import Handling
 from dlq.errors import ConfirmTimeout, TransportError
-from dlq.outcome import OutcomeReport, encode_outcome
+from dlq.outcome import DETAIL_CHARS, OutcomeReport, encode_outcome
 from dlq.settings import Settings
 from dlq.states import Outcome
 from dlq.transport.amqp import AmqpConsumer, AmqpPublisher
@@ -57,12 +57,19 @@ class AmqpSource:
         return task_of(delivery.wire, delivery)
 
     def succeed(self, task: Task) -> None:
+        self._report(task, Outcome.SUCCEEDED, "")
+
+    def decline(self, task: Task, why: str) -> None:
+        self._report(task, Outcome.RETURNED, why)
+
+    def _report(self, task: Task, outcome: Outcome, detail: str) -> None:
         if task.replay_id is not None:
             report = OutcomeReport(
                 message_id=task.message.message_id,
                 replay_id=task.replay_id,
-                outcome=Outcome.SUCCEEDED,
+                outcome=outcome,
                 worker=self._worker,
+                detail=detail[:DETAIL_CHARS],
             )
             wire = encode_outcome(report, task.message.error_type)
             self._confirmed(self._publisher.publish(wire))

@@ -18,7 +18,7 @@ class TryPolicy:
 
     Only transient failures (rate limits, time-outs, networks, server errors) are tried
     again. A provider that asks for a longer pause than `retry_after_cap_s` is not waited
-    for: the failure goes back, and the manager can schedule it.
+    for: the failure goes back.
     """
 
     max_attempts: int = 5  # bounds what a replay grants with x-max-retries
@@ -64,7 +64,14 @@ class Interrupted:
     """The worker was told to stop while it waited for the next try."""
 
 
-Result = Succeeded | Failed | Reported | Interrupted
+@dataclass(frozen=True, slots=True)
+class Unhandled:
+    """This worker has no handler for it."""
+
+    why: str
+
+
+Result = Succeeded | Failed | Reported | Interrupted | Unhandled
 
 
 class ReportLost(Exception):

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from dlq.backoff import equal_jitter
 from dlq.client.handling import Handling, handling
 from dlq.errors import DLQError, NotFound
-from dlq.worker.attempt import Failed, Interrupted, Reported, Result, Succeeded, TryPolicy, attempt
+from dlq.worker.attempt import (
+    Failed,
+    Interrupted,
+    Reported,
+    Result,
+    Succeeded,
+    TryPolicy,
+    Unhandled,
+    attempt,
+)
 from dlq.worker.handlers import Caller, Handlers, NoHandler
 from dlq.worker.memory import ReplayMemory, Standing
 from dlq.worker.task import Source, Task
@@ -27,7 +36,7 @@ class Tally:
 
     succeeded: int = 0  # outcome confirmed
     failed: int = 0  # sent back, confirmed or spooled
-    released: int = 0  # given back unworked, or because nobody confirmed
+    released: int = 0  # given back: unworked, declined, or because nobody confirmed
     lost: int = 0  # no longer ours when it was done; will be, or was, handled again
 
     @property
@@ -88,7 +97,7 @@ class Dealer:
         elif standing is Standing.REPORTED:
             self._source.reported(task)
         else:
-            with handling(task.message, task.replay_id or "") as current:
+            with handling(task.message, task.replay_id or "", worker=self._worker) as current:
                 result = self._work(task, current, caller)
                 self._settle_result(task, current, result)
 
@@ -96,7 +105,7 @@ class Dealer:
         try:
             handler = self._handlers.choose(task, self._worker)
         except NoHandler as error:
-            return Failed(error, tries=0)
+            return Unhandled(str(error))
         return attempt(
             lambda message: caller.call(handler, message),
             current,
@@ -118,6 +127,10 @@ class Dealer:
             case Reported():
                 self._source.reported(task)
                 self._failed(task, "reported by its handler")
+            case Unhandled(why):
+                self._source.decline(task, why)
+                self._count("released")
+                logger.warning("replay of %s declined: %s", task.message.message_id, why)
             case Interrupted():
                 self._release(task)
 

@@ -21,6 +21,7 @@ from dlq.errors import (
     LedgerUnavailable,
     NotFound,
     PublishRejected,
+    SettingsError,
 )
 from dlq.settings import Settings, without_password
 
@@ -134,13 +135,18 @@ def raise_for_answer(response: httpx2.Response, url: str) -> None:
 
 
 def _error_class(status: int, code: str) -> type[DLQError]:
-    by_code = {"ledger_unavailable": LedgerUnavailable, "broker_unavailable": BrokerUnavailable}
+    by_code: dict[str, type[DLQError]] = {
+        "ledger_unavailable": LedgerUnavailable,
+        "broker_unavailable": BrokerUnavailable,
+        "not_found": NotFound,
+    }
     if code in by_code:
         return by_code[code]
+    if status == 404:
+        return SettingsError  # no dead letter lacks: the path is not the manager's
     if status >= 500:
         return BrokerUnavailable
     by_status: dict[int, type[DLQError]] = {
-        404: NotFound,
         409: IllegalTransition,
         422: InvalidInput,
     }
@@ -154,7 +160,10 @@ def _problem(response: httpx2.Response) -> tuple[str, str]:
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict) and isinstance(document.get("detail"), str):
-        return str(document.get("code", "")), document["detail"]
+        code = str(document.get("code", ""))
+        if code == "no_such_path":
+            return code, f"No such path: {response.request.url.path}. Check DLQ_URL."
+        return code, document["detail"]
     return "", (
         f"{response.request.url.path} answered {response.status_code} {response.reason_phrase}, "
         "not as a DLQ manager does. Check DLQ_URL."

@@ -20,6 +20,7 @@ from dlq.client.build import failed_again
 from dlq.client.handling import Handling
 from dlq.errors import BrokerUnavailable, DLQError, LedgerUnavailable, NotFound, PublishRejected
 from dlq.message import WireMessage
+from dlq.outcome import DETAIL_CHARS
 from dlq.settings import Settings
 from dlq.worker.http import ManagerHttp
 from dlq.worker.leases import LeaseKeeper
@@ -114,6 +115,9 @@ class HttpSource:
     def fail(self, task: Task, handling: Handling, error: BaseException, tries: int) -> None:
         again = failed_again(handling.message, error, tries)
         self._settle(task, "fail", {"message": again.model_dump(mode="json")})
+
+    def decline(self, task: Task, why: str) -> None:
+        self._settle(task, "decline", {"detail": why[:DETAIL_CHARS]})
 
     def reported(self, task: Task) -> None:
         # The report has closed the lease with its replay, or will when the spool is flushed.

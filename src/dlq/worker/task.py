@@ -71,6 +71,13 @@ class Source(Protocol):
         """Let go: the failure was already sent back under this replay. Never raises."""
         ...
 
+    def decline(self, task: Task, why: str) -> None:
+        """Send it back to the DLQ as it was: it did not fail, nobody here can handle it.
+
+        Raises: as `succeed`.
+        """
+        ...
+
     def release(self, task: Task) -> None:
         """Give it back unworked, for anybody. Never raises."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -26,30 +27,36 @@ def manager_of(request: Request) -> Manager:
 TheManager = Annotated[Manager, Depends(manager_of)]
 
 
+@dataclass(slots=True)
+class Audited:
+    """What the audit row will say; the write may add to it."""
+
+    result: str = "ok"
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
 @contextmanager
-def audited(
-    ledger: Ledger, principal: Principal, action: str, target: str, **detail: Any
-) -> Iterator[None]:
+def audited(ledger: Ledger, principal: Principal, action: str, target: str) -> Iterator[Audited]:
     """Leave an audit row for a write, whatever becomes of it.
 
     A ledger that cannot take the row does not undo the write, which is committed: the entry
     goes to the log instead.
     """
-    result = "ok"
+    row = Audited()
     try:
-        yield
+        yield row
     except DLQError as error:
-        result = error.code
+        row.result = error.code
         raise
     except Exception:
-        result = "error"
+        row.result = "error"
         raise
     finally:
         try:
-            ledger.audit(AuditEntry(principal.name, action, target, result, detail=detail))
+            ledger.audit(AuditEntry(principal.name, action, target, row.result, detail=row.detail))
         except LedgerError:
             logger.exception(
-                "No audit row for %s of %r by %r: %s", action, target, principal.name, result
+                "No audit row for %s of %r by %r: %s", action, target, principal.name, row.result
             )
 
 

@@ -57,18 +57,7 @@ async def lease(manager: TheManager, principal: Operator, request: LeaseRequest)
 def ack(
     manager: TheManager, principal: Operator, lease_id: str, request: AckRequest | None = None
 ) -> Done:
-    with audited(manager.ledger, principal, "lease_ack", lease_id):
-        held = manager.ledger.leased(lease_id)
-        report = OutcomeReport(
-            message_id=held.replay.message_id,
-            replay_id=held.replay.replay_id,
-            outcome=Outcome.SUCCEEDED,
-            worker=held.worker,
-            detail=request.detail if request else "",
-        )
-        if not manager.ledger.record_outcome(report):
-            raise _lost(lease_id)
-    return Done(success=True, message=f"Message {held.replay.message_id} resolved")
+    return _close(manager, principal, lease_id, Outcome.SUCCEEDED, request)
 
 
 @router.post("/{lease_id}/fail", summary="It failed again", responses=problems(404))
@@ -88,6 +77,14 @@ def fail(manager: TheManager, principal: Operator, lease_id: str, request: FailR
         if result.disposition is not Disposition.FAILED_AGAIN:
             raise _lost(lease_id)
     return Done(success=True, message=f"Message {held.replay.message_id} is back in the DLQ")
+
+
+@router.post("/{lease_id}/decline", summary="Not for this worker", responses=problems(404))
+def decline(
+    manager: TheManager, principal: Operator, lease_id: str, request: AckRequest | None = None
+) -> Done:
+    """Back in the DLQ as it was: it did not fail, and its budget is not charged."""
+    return _close(manager, principal, lease_id, Outcome.RETURNED, request)
 
 
 @router.post("/{lease_id}/extend", summary="More time, please", responses=problems(404))
@@ -114,9 +111,35 @@ def _take(manager: Manager, principal: Principal, request: LeaseRequest) -> list
         error_types=request.error_types,
     )
     if leases:
-        with audited(manager.ledger, principal, "lease", f"{len(leases)} messages"):
-            pass
+        with audited(manager.ledger, principal, "lease", f"{len(leases)} messages") as row:
+            row.detail = {"message_ids": [lease.replay.message_id for lease in leases]}
     return leases
+
+
+def _close(
+    manager: Manager,
+    principal: Principal,
+    lease_id: str,
+    outcome: Outcome,
+    request: AckRequest | None,
+) -> Done:
+    with audited(manager.ledger, principal, f"lease_{outcome}", lease_id):
+        held = manager.ledger.leased(lease_id)
+        message_id = held.replay.message_id
+        report = OutcomeReport(
+            message_id=message_id,
+            replay_id=held.replay.replay_id,
+            outcome=outcome,
+            worker=held.worker,
+            detail=request.detail if request else "",
+        )
+        if not manager.ledger.record_outcome(report):
+            raise _lost(lease_id)
+    resolved = outcome is Outcome.SUCCEEDED
+    return Done(
+        success=True,
+        message=f"Message {message_id} " + ("resolved" if resolved else "is back in the DLQ"),
+    )
 
 
 def _lost(lease_id: str) -> NotFound:

@@ -34,10 +34,14 @@ def where(
         list[Literal["all", "pending", "scheduled", "replaying", "resolved", "parked"]] | None,
         Query(description="Default: what is in the DLQ (pending, scheduled, parked)."),
     ] = None,
-    error_type: Annotated[str | None, Query(max_length=64, examples=["spotify"])] = None,
-    category: Annotated[str | None, Query(max_length=64, examples=["rate_limit"])] = None,
-    fingerprint: Annotated[str | None, Query(max_length=64)] = None,
-    source_service: Annotated[str | None, Query(max_length=255)] = None,
+    error_type: Annotated[
+        str | None, Query(min_length=1, max_length=64, examples=["spotify"])
+    ] = None,
+    category: Annotated[
+        str | None, Query(min_length=1, max_length=64, examples=["rate_limit"])
+    ] = None,
+    fingerprint: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    source_service: Annotated[str | None, Query(min_length=1, max_length=255)] = None,
 ) -> Filter:
     states = None
     if state:
@@ -81,8 +85,9 @@ def publish_messages(
     if not 1 <= len(given) <= MAX_BATCH:
         raise InvalidInput(f"Expected 1 to {MAX_BATCH} messages, got {len(given)}.")
     target = given[0].message_id or "" if len(given) == 1 else f"{len(given)} messages"
-    with audited(manager.ledger, principal, "publish", target):
+    with audited(manager.ledger, principal, "publish", target) as row:
         results = manager.ingest.store([_arrival(message) for message in given])
+        row.detail = {"message_ids": [result.message_id for result in results]}
     return PublishResponse(
         accepted=len(results),
         results=[

@@ -36,7 +36,7 @@ STATUS_OF: tuple[tuple[type[DLQError], int], ...] = (
 )
 CODE_OF_STATUS = {
     400: "invalid_input",
-    404: "not_found",
+    404: "no_such_path",
     405: "method_not_allowed",
     413: body_limit.CODE,
 }

@@ -22,10 +22,16 @@ def replay_batch(
     """Up to five at once. One that fails is reported with its reason and does not stop the
     others; `success` says that all went out."""
     count = len(request.message_ids)
-    with audited(manager.ledger, principal, "replay_batch", f"{count} messages"):
+    with audited(manager.ledger, principal, "replay_batch", f"{count} messages") as row:
         replays, refusals = manager.replayer.batch(
             request.message_ids, actor=principal.name, max_retries=request.max_retries
         )
+        if refusals:
+            row.result = "partial" if replays else "refused"
+        row.detail = {
+            "replayed": [replay.message_id for replay in replays],
+            "refused": {refusal.message_id: refusal.code for refusal in refusals},
+        }
     return ReplayResponse(
         success=not refusals,
         replayed_count=len(replays),

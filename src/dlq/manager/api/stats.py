@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from dlq.manager.access import Admin, Viewer
 from dlq.manager.api.context import TheManager, problems
-from dlq.manager.api.schemas.health import AuditView
+from dlq.manager.api.schemas.health import AuditView, Whoami
 from dlq.manager.api.schemas.statistics import CauseGroup, DLQStats, ErrorGroup
 
 router = APIRouter(prefix="/dlq", tags=["statistics"])
@@ -55,6 +55,11 @@ def audit(
 ) -> list[AuditView]:
     """Newest first."""
     return [AuditView.of(entry) for entry in manager.ledger.audits(limit=limit)]
+
+
+@router.get("/whoami", summary="Who the manager takes you for", responses=problems())
+def whoami(principal: Viewer) -> Whoami:
+    return Whoami(name=principal.name, role=principal.role.value)
 
 
 def _age_s(instant: dt.datetime | None, now: dt.datetime) -> int | None:

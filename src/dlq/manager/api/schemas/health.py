@@ -48,6 +48,11 @@ class Health(BaseModel):
     version: str
 
 
+class Whoami(BaseModel):
+    name: str
+    role: str
+
+
 class AuditView(BaseModel):
     at: UtcDatetime
     actor: str
