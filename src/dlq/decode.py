@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlq.deaths import is_dead_lettered, parse_deaths
-from dlq.loose import count, http_status, instant, seconds, string, text, wire_headers
+from dlq.loose import (
+    count,
+    http_status,
+    identifier,
+    instant,
+    seconds,
+    string,
+    text,
+    wire_headers,
+)
 from dlq.message import (
+    ORIGINAL_ROUTING_KEY_HEADER,
+    REPLAY_ID_HEADER,
     SCHEMA_VERSION,
     SHORTSTR_BYTES,
     DLQMessage,
@@ -29,6 +41,9 @@ from dlq.message import (
     shorten_utf8,
 )
 from dlq.payload import as_object, clean_text, representable
+
+GENERAL = "general"
+MAX_UNZIPPED_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +91,22 @@ class _Source:
         self.problem: str | None = None
         self.document = self._parse_body()
         self.parsed = self.problem is None
-        given = string(wire.properties.get("message_id"))
-        if not given and isinstance(self.document, dict):
-            given = string(self.document.get("message_id"))
-        self.given_id = shorten_utf8(given, SHORTSTR_BYTES) if given else None
+        in_body = self.document.get("message_id") if isinstance(self.document, dict) else None
+        self.given_id = identifier(wire.properties.get("message_id")) or identifier(in_body)
         self.message_id = self.given_id or new_message_id()
+
+    @property
+    def routing_key(self) -> str:
+        """Where it first came in: a replay on its way back names that in a header."""
+        original = string(self.headers.get(ORIGINAL_ROUTING_KEY_HEADER))
+        if original is None or REPLAY_ID_HEADER not in self.headers:
+            original = clean_text(self.wire.routing_key)
+        # AMQP cannot carry a longer one, but not everything came by AMQP.
+        return shorten_utf8(original, SHORTSTR_BYTES)
 
     def _parse_body(self) -> Any:
         try:
-            return representable(json.loads(self.wire.body.decode("utf-8")))
+            return representable(json.loads(self._unpacked().decode("utf-8-sig")))
         except UnicodeDecodeError as error:
             self.problem = f"the body is not UTF-8 (byte {error.start})"
         except json.JSONDecodeError as error:
@@ -93,10 +115,21 @@ class _Source:
             self.problem = f"the body cannot be read as JSON ({type(error).__name__})"
         return None
 
+    def _unpacked(self) -> bytes:
+        """The body, unzipped if it says so; a bomb is left as it is."""
+        if self.wire.properties.get("content_encoding") != "gzip":
+            return self.wire.body
+        try:
+            unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            body = unzip.decompress(self.wire.body, MAX_UNZIPPED_BYTES)
+        except zlib.error:
+            return self.wire.body
+        return body if unzip.eof else self.wire.body
+
     def tells_an_error(self, document: Mapping[str, Any]) -> bool:
         """Whether the older producers' account of the error is there, in body or headers."""
         in_headers = "x-error-message" in self.headers or "x-error-type" in self.headers
-        return isinstance(document.get("error_context"), dict) or in_headers
+        return bool(document.get("error_context")) or in_headers
 
     def payload(self) -> dict[str, Any]:
         """The body as an object, whatever it was."""
@@ -116,7 +149,7 @@ class _Source:
         for candidate in (*candidates, self.headers.get("x-error-type")):
             if word := string(candidate):
                 return error_type_word(word)
-        return _provider_of(self.wire.routing_key)
+        return _provider_of(self.routing_key) or GENERAL
 
     def instant(self, *candidates: Any) -> dt.datetime:
         for candidate in (*candidates, self.headers.get("x-failed-at"), self._property_time()):
@@ -163,35 +196,70 @@ def _current(source: _Source, document: dict[str, Any]) -> Decoded | None:
 
 
 def _legacy(source: _Source, document: dict[str, Any]) -> Decoded:
-    """The older producers: body {item, error_context, metadata}, facts in the headers."""
-    headers, context = source.headers, as_object(document.get("error_context") or {})
-    failed_at = source.instant(context.get("failed_at"), context.get("timestamp"))
+    """The older producers: body {item, error_context, metadata}, facts in the headers.
+
+    They named the facts in many ways. What is under none of the known names stays visible, in
+    metadata.
+    """
+    headers, context = source.headers, _Context(document.get("error_context"))
+    failed_at = source.instant(*context.all("failed_at", "timestamp", "time"))
     metadata = document.get("metadata") or context.get("metadata") or _header_metadata(headers)
     message = DLQMessage(
         message_id=source.message_id,
-        correlation_id=source.correlation_id({**document, **context}),
+        correlation_id=string(context.get("correlation_id")) or source.correlation_id(document),
         routing_key=_routing_key(source),
         timestamp=failed_at.replace(microsecond=0),
         failed_at=failed_at,
-        retry_count=count(headers.get("x-retry-count"), context.get("retry_count")),
-        error_type=source.error_type(headers.get("x-error-type"), context.get("error_type")),
+        retry_count=count(
+            headers.get("x-retry-count"), *context.all("retry_count", "retries", "attempts")
+        ),
+        error_type=source.error_type(
+            headers.get("x-error-type"),
+            _provider_of(source.routing_key),
+            *context.all("error_type"),
+        ),
         error_message=text(
-            context.get("error_message"),
-            context.get("message"),
-            context.get("error"),
+            *context.all("error_message", "message", "error", "exception_message", "exception"),
             headers.get("x-error-message"),
         ),
-        stack_trace=string(context.get("stack_trace"))
-        or string(context.get("traceback"))
-        or string(headers.get("x-stack-trace")),
+        stack_trace=string(context.trace()) or string(headers.get("x-stack-trace")),
         source_service=text(
-            context.get("source_service"), headers.get("x-source-service"), "unknown"
+            *context.all("source_service", "service"), headers.get("x-source-service"), "unknown"
         ),
         payload=as_object(document["item"]),
-        metadata=as_object(metadata),
-        error_class=string(context.get("error_class")) or string(context.get("exception_type")),
+        error_class=string(context.get("error_class", "exception_type", "exception_class", "type")),
+        http_status=http_status(context.get("http_status", "status_code", "status")),
+        metadata=as_object(metadata) | context.unread(),  # last: by then all is asked for
     )
     return Decoded(message, Form.LEGACY, source.given_id is not None)
+
+
+class _Context:
+    """An older producer's error_context, under whatever names; remembers what was asked for."""
+
+    def __init__(self, value: Any) -> None:
+        facts = value if isinstance(value, dict) else {"error_message": value}
+        nested = facts.get("error")
+        if isinstance(nested, dict):
+            facts = {**nested, **{k: v for k, v in facts.items() if k != "error"}}
+        self._facts = {k: v for k, v in facts.items() if v is not None}
+        self._asked: set[str] = set()
+
+    def all(self, *names: str) -> list[Any]:
+        """The values under these names, in their order."""
+        self._asked.update(names)
+        return [self._facts[name] for name in names if name in self._facts]
+
+    def get(self, *names: str) -> Any:
+        return next(iter(self.all(*names)), None)
+
+    def trace(self) -> Any:
+        found = self.get("stack_trace", "traceback", "tb", "stack")
+        return "".join(map(str, found)) if isinstance(found, list) else found
+
+    def unread(self) -> dict[str, Any]:
+        rest = {name: value for name, value in self._facts.items() if name not in self._asked}
+        return {"error_context": rest} if rest else {}
 
 
 def _dead_lettered(source: _Source) -> Decoded:
@@ -262,15 +330,13 @@ def _header_metadata(headers: Mapping[str, Any]) -> Any:
 
 
 def _routing_key(source: _Source) -> str:
-    # AMQP cannot carry a longer one, but not everything came by AMQP.
-    given = shorten_utf8(clean_text(source.wire.routing_key), SHORTSTR_BYTES)
-    return given or routing_key_for(source.error_type())
+    return source.routing_key or routing_key_for(source.error_type())
 
 
-def _provider_of(routing_key: str) -> str:
+def _provider_of(routing_key: str) -> str | None:
     word, _, rest = routing_key.partition(".")
     known = rest.startswith("enrichment.") and word not in ("expired", "")
-    return error_type_word(word) if known else "general"
+    return error_type_word(word) if known else None
 
 
 def _first_problem(error: ValidationError) -> str:

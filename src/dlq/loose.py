@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import re
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dlq.message import WireMessage, utc
+from dlq.message import SHORTSTR_BYTES, WireMessage, shorten_utf8, utc
 from dlq.payload import clean_text
+
+EPOCH_MS_FROM = 1e11
+"""As seconds, a number from here on is past the year 5000: it is milliseconds."""
+DIGEST_CHARS = 16
 
 
 def wire_headers(wire: WireMessage) -> dict[str, Any]:
@@ -18,6 +25,22 @@ def string(value: Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return clean_text(value) or None if isinstance(value, str) else None
+
+
+def identifier(value: Any) -> str | None:
+    """An id as text of at most 255 bytes; two ids that differ never become the same.
+
+    Where cleaning or cutting changes it, a digest of what it was is added.
+    """
+    readable = string(value)
+    if readable is None:
+        return None
+    short = shorten_utf8(readable, SHORTSTR_BYTES)
+    if value in (short, short.encode("utf-8")):
+        return short
+    raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(raw).hexdigest()[:DIGEST_CHARS]
+    return f"{shorten_utf8(short, SHORTSTR_BYTES - 1 - DIGEST_CHARS)}~{digest}"
 
 
 def text(*candidates: Any) -> str:
@@ -49,14 +72,25 @@ def seconds(value: Any) -> float | None:
 
 
 def instant(value: Any) -> dt.datetime | None:
-    """An aware instant from ISO text, epoch seconds or a datetime; None if it is neither."""
+    """An aware instant from ISO or RFC 2822 text, epoch seconds or milliseconds (also as text),
+    or a datetime; None if it is none of them."""
     try:
         if isinstance(value, dt.datetime):
             return utc(value)
         if isinstance(value, str):
-            return utc(dt.datetime.fromisoformat(value.strip()))
+            return _instant_in(value.strip())
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return dt.datetime.fromtimestamp(value, dt.UTC)
+            in_seconds = value / 1000 if abs(value) > EPOCH_MS_FROM else value
+            return dt.datetime.fromtimestamp(in_seconds, dt.UTC)
     except (ValueError, OverflowError, OSError):
         pass
     return None
+
+
+def _instant_in(text: str) -> dt.datetime | None:
+    if re.fullmatch(r"[0-9]{9,13}(\.[0-9]+)?", text):
+        return instant(float(text))
+    try:
+        return utc(dt.datetime.fromisoformat(text))
+    except ValueError:
+        return utc(parsedate_to_datetime(text))

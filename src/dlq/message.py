@@ -33,6 +33,7 @@ ERROR_MESSAGE_HEADER_CHARS = 500
 STACK_TRACE_HEADER_CHARS = 2000
 METADATA_HEADER_BYTES = 16_384
 REPLAY_ID_HEADER = "x-replay-id"
+ORIGINAL_ROUTING_KEY_HEADER = "x-original-routing-key"
 MAX_RETRIES_HEADER = "x-max-retries"
 WORKER_HEADER = "x-replay-worker"
 SHORTSTR_BYTES = 255
@@ -41,7 +42,10 @@ SHORTSTR_BYTES = 255
 
 def utc(instant: dt.datetime) -> dt.datetime:
     """The same instant, aware and in UTC; a naive one is taken as UTC."""
-    return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    try:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except OverflowError as error:  # the last hours of the year 9999, east or west of here
+        raise ValueError("expected an instant within the years 1 to 9999 in UTC") from error
 
 
 UtcDatetime = Annotated[
@@ -187,7 +191,7 @@ def replay_of(
         "x-replayed-at": iso_z(replayed_at),
         REPLAY_ID_HEADER: replay_id,
         "x-replay-count": number,
-        "x-original-routing-key": wire.routing_key,
+        ORIGINAL_ROUTING_KEY_HEADER: wire.routing_key,
     }
     if max_retries is not None:
         headers[MAX_RETRIES_HEADER] = max_retries

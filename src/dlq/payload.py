@@ -11,14 +11,23 @@ import base64
 import dataclasses
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from enum import Enum
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 MAX_DEPTH = 60
 """Below this nesting the rest is shown as text: JSON readers recurse, and ours is one."""
+
+MAX_NODES = 1_000_000
+"""Values in one payload. Shared references are written out, so that twenty dicts can be a
+million: without a bound a small item could take minutes and all memory."""
+
+LEFT_OUT = f"<left out: more than {MAX_NODES:,} values>"
 
 
 def clean_text(text: str) -> str:
@@ -39,7 +48,7 @@ def representable(value: Any) -> Any:
     NaN and infinities become the words "NaN", "Infinity", "-Infinity"; a cycle becomes
     "<cycle>"; anything unknown becomes its `repr`.
     """
-    return _convert(value, frozenset(), 0)
+    return _convert(value, frozenset(), 0, [MAX_NODES])
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -48,7 +57,11 @@ def as_object(value: Any) -> dict[str, Any]:
     return converted if isinstance(converted, dict) else {"value": converted}
 
 
-def _convert(value: Any, parents: frozenset[int], depth: int) -> Any:
+def _convert(value: Any, parents: frozenset[int], depth: int, left: list[int]) -> Any:
+    """left: one number, how many more values there may be in all."""
+    left[0] -= 1
+    if left[0] < 0:
+        return LEFT_OUT
     scalar = _scalar(value)
     if scalar is not _NOT_SCALAR:
         return scalar
@@ -58,7 +71,7 @@ def _convert(value: Any, parents: frozenset[int], depth: int) -> Any:
         return f"<nested deeper than {MAX_DEPTH}: {_safe_repr(value)}>"
     inside = parents | {id(value)}
     try:
-        return _container(value, inside, depth + 1)
+        return _container(value, inside, depth + 1, left)
     except Exception:  # noqa: BLE001 - a broken __iter__ or property of somebody's class
         return _safe_repr(value)
 
@@ -77,7 +90,7 @@ def _scalar(value: Any) -> Any:
         return _integer(int(value))
     if isinstance(value, float):
         return _number(float(value))
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | UUID | PurePath):
         return str(value)
     if isinstance(value, dt.datetime):
         return iso_z(value)
@@ -103,31 +116,45 @@ def _number(value: float) -> float | str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _container(value: Any, inside: frozenset[int], depth: int) -> Any:
+def _container(value: Any, inside: frozenset[int], depth: int, left: list[int]) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return _binary(bytes(value))
     if isinstance(value, Mapping):
-        return _mapping(value, inside, depth)
+        return _mapping(value, inside, depth, left)
     if isinstance(value, AbstractSet):
-        return sorted((_convert(v, inside, depth) for v in value), key=_sort_key)
-    if isinstance(value, list | tuple):
-        return [_convert(v, inside, depth) for v in value]
+        return sorted((_convert(v, inside, depth, left) for v in value), key=_sort_key)
+    if isinstance(value, Sequence | deque | ValuesView):
+        return _list(value, inside, depth, left)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
-        return {f.name: _convert(getattr(value, f.name), inside, depth) for f in fields}
+        return {f.name: _convert(getattr(value, f.name), inside, depth, left) for f in fields}
     as_mapping = _as_mapping(value)
     if as_mapping is not None:
-        return _convert(as_mapping, inside, depth)
+        return _convert(as_mapping, inside, depth, left)
     return _safe_repr(value)
 
 
-def _mapping(value: Mapping[Any, Any], inside: frozenset[int], depth: int) -> dict[str, Any]:
+def _list(value: Any, inside: frozenset[int], depth: int, left: list[int]) -> list[Any]:
+    converted: list[Any] = []
+    for item in value:
+        converted.append(_convert(item, inside, depth, left))
+        if left[0] < 0:
+            break
+    return converted
+
+
+def _mapping(
+    value: Mapping[Any, Any], inside: frozenset[int], depth: int, left: list[int]
+) -> dict[str, Any]:
     converted: dict[str, Any] = {}
     for raw_key, raw_value in value.items():
+        if left[0] < 0:
+            converted[LEFT_OUT] = True
+            break
         key = _key(raw_key)
         if key in converted:  # 1 and "1" are one key in JSON, and neither may be lost
             key = f"{key} ({type(raw_key).__name__})"
-        converted[key] = _convert(raw_value, inside, depth)
+        converted[key] = _convert(raw_value, inside, depth, left)
     return converted
 
 

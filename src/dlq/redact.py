@@ -25,8 +25,11 @@ _SECRET_NAMES = (
     *("password", "passwd", "pwd", "passphrase", "secret", "token", "bearer", "jwt"),
     *("api_key", "apikey", "api_sig", "auth", "authorization", "cookie", "cookies"),
     *("credential", "credentials", "private_key", "secret_key", "access_key", "session_key"),
+    *("pass", "secrets", "api_keys", "apikeys", "app_key", "appkey", "account_key", "consumer_key"),
+    *("apitoken", "accesstoken", "clientsecret", "secretkey", "subscription_key", "code_verifier"),
+    *("passcode", "otp", "session_id", "sessid"),
 )
-_SECRET_WHOLE_NAMES = frozenset({*_SECRET_NAMES, "sk", "pass", "sessionid"})
+_SECRET_WHOLE_NAMES = frozenset({*_SECRET_NAMES, "sk", "tokens", "sessionid", "phpsessid"})
 _SECRET_ENDINGS = tuple(f"_{name}" for name in _SECRET_NAMES)
 _PASSWORD_WORDS = frozenset({"password", "passwd", "passphrase", "pwd"})
 _FACTS_ABOUT_PASSWORDS = frozenset(
@@ -35,7 +38,8 @@ _FACTS_ABOUT_PASSWORDS = frozenset(
 _CURSORS = re.compile(r"(?:page|cursor|continuation|sync|next|pagination|csrf_param)_token")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _MAY_BE_SECRET = re.compile(
-    r"pass|pwd|secret|token|bearer|jwt|key|sig|auth|cookie|credential|session|sk", re.IGNORECASE
+    r"pass|pwd|secret|token|bearer|jwt|key|sig|auth|cookie|credential|sess|sk|otp|code_?verif",
+    re.IGNORECASE,
 )
 _MAX_NAME_CHARS = 100
 

@@ -5,6 +5,9 @@ Each test asserts that the fault happened, and then that nothing was lost and no
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -234,6 +237,53 @@ def test_a_stop_in_the_middle_of_ingest_is_clean_and_in_time(
     manager.start()
     manager.wait_in_dlq(1000, 60)
     assert set(exported(manager).values()) == {1}
+
+
+def test_a_stop_in_a_batch_replay_with_a_frozen_broker_is_in_time(
+    manager: ManagerProcess, broker: BrokerNode, broker_url: str
+) -> None:
+    manager.start().wait_connected()
+    bare_publish(broker_url, 50, with_ids=True)
+    manager.wait_in_dlq(50)
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        body = {"message_ids": [f"bare-{n}" for n in range(50)]}
+        answers: list[httpx2.Response] = []
+        batch = threading.Thread(
+            target=lambda: answers.append(manager.post("/dlq/replay/batch", body))
+        )
+        batch.start()
+        until(lambda: manager.get("/dlq/stats")["by_state"]["replaying"] > 0, 20, "not begun")
+        manager.stop()  # asserts exit code 0 within 10 s
+        batch.join(10)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    assert answers[0].json()["failed_count"] == 50
+    manager.start().wait_connected()
+    until(
+        lambda: manager.get("/dlq/stats")["queue_stats"]["enrichment.dlq.retry"] > 0,
+        30,
+        "what was begun was not handed over again",
+    )
+
+
+def test_a_frozen_database_holds_up_neither_health_nor_the_stop(
+    postgres: PostgresCluster, tmp_path: Path
+) -> None:
+    manager = ManagerProcess(tmp_path, DLQ_LEDGER_URL=postgres.fresh_database()).start()
+    frozen = [row[0] for row in postgres.execute("SELECT pid FROM pg_stat_activity")]
+    for pid in frozen:
+        with contextlib.suppress(ProcessLookupError):  # the asker's own backend is gone
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        health = httpx2.get(manager.url + "/health", timeout=8)
+        assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+        manager.stop()
+    finally:
+        for pid in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        manager.kill()
 
 
 def test_a_second_manager_on_the_same_port_says_so(tmp_path: Path) -> None:

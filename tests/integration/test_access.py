@@ -57,9 +57,10 @@ def test_token_names_are_unique_and_plain(tmp_path: Path) -> None:
 
 def test_a_damaged_tokens_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    path.write_text("{}")
-    with pytest.raises(SettingsError, match="damaged"):
-        TokenStore(path)
+    for content in (b"{}", b"\xff\xfe", b"[]"):
+        path.write_bytes(content)
+        with pytest.raises(SettingsError, match="damaged"):
+            TokenStore(path)
 
 
 ATTEMPTS = [

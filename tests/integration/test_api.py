@@ -327,6 +327,20 @@ def test_an_error_that_nobody_foresaw_is_json_and_tells_nothing_of_itself(
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.parametrize("instant", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+def test_an_instant_outside_the_calendar_is_refused(api: TestClient, instant: str) -> None:
+    assert api.post("/dlq/messages", json=failure(timestamp=instant)).status_code == 422
+
+
+def test_ids_that_are_no_unicode_are_answered_like_any_unknown_id(api: TestClient) -> None:
+    body = b'{"message_ids": ["\\ud800"]}'
+    answer = api.post(
+        "/dlq/replay/batch", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.json()["errors"][0]["code"] == "not_found"
+    assert api.post("/dlq/leases/%00/ack").status_code == 404
+
+
 def test_openapi_describes_each_endpoint_with_its_answers(api: TestClient) -> None:
     document = api.get("/openapi.json").json()
     specified = {

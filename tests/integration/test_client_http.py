@@ -81,7 +81,7 @@ def test_what_waits_together_travels_together(intake: Intake, publisher: HttpPub
         future.result(10)
     assert intake.ids == [str(n) for n in range(1500)]
     assert len(intake.posts) <= 4
-    assert max(len(post) for post in intake.posts) == 1000
+    assert max(len(post) for post in intake.posts) <= 1000
 
 
 def test_one_bad_message_costs_only_itself(intake: Intake, publisher: HttpPublisher) -> None:

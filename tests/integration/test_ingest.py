@@ -291,3 +291,43 @@ def test_the_declared_topology_is_the_designed_one(broker_manager: ManagerProces
         channel.exchange_declare(topology.exchange, "topic", durable=True)
         for queue in topology.queues:
             channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+
+
+def test_a_replay_that_a_consumer_rejects_keeps_its_story(broker_manager: ManagerProcess) -> None:
+    """A consumer of somebody else's, which says nothing: only the broker's account is new."""
+    with bare_channel(broker_manager) as channel:
+        body = json.dumps({"item": {"a": 1}, "error_context": {"message": "429 Too Many Requests"}})
+        key = "lastfm.enrichment.failed"
+        publish(channel, body.encode(), routing_key=key, message_id="rejected")
+        broker_manager.wait_in_dlq(1)
+        before = broker_manager.get("/dlq/messages/rejected")
+        assert broker_manager.post("/dlq/replay/rejected").status_code == 200
+        method, _, _ = get_one(channel, "enrichment.dlq.retry")
+        channel.basic_reject(method.delivery_tag, requeue=False)
+
+        def is_back() -> bool:
+            return bool(broker_manager.get("/dlq/messages/rejected")["state"] == "pending")
+
+        until(is_back, 15, "it did not come back")
+    after = broker_manager.get("/dlq/messages/rejected")
+    told = ("error_type", "error_message", "routing_key", "title", "fingerprint", "category")
+    assert {name: after[name] for name in told} == {name: before[name] for name in told}
+    assert after["replays"][0]["outcome"] == "failed"
+    assert "rejected" in after["replays"][0]["error"]
+
+
+def test_a_retry_queue_that_somebody_deleted_is_there_again(
+    broker_manager: ManagerProcess,
+) -> None:
+    with bare_channel(broker_manager) as channel:
+        publish(channel, b'{"item": {}, "error_context": {}}', message_id="homeless")
+        broker_manager.wait_in_dlq(1)
+        channel.queue_delete("enrichment.dlq.retry")
+    until(
+        lambda: "enrichment.dlq.retry" in str(broker_manager.get("/health")["broker"]["problem"]),
+        10,
+        "health did not notice",
+    )
+    answer = broker_manager.post("/dlq/replay/homeless")
+    assert (answer.status_code, answer.json()["code"]) == (503, "publish_returned")
+    assert broker_manager.post("/dlq/replay/homeless").status_code == 200

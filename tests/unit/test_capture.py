@@ -250,3 +250,20 @@ def test_successes_feed_the_flood_limit(publisher: MemoryPublisher) -> None:
         for fails in (False, False, True, True):
             enrich(fails)
     assert [(r.failures, r.successes, r.ratio) for r in reports] == [(2, 2, 0.5)]
+
+
+def test_the_same_exception_object_raised_again_is_another_failure() -> None:
+    publisher = MemoryPublisher()
+    shared = TimeoutError("a cached error")
+    with DLQClient(open_publisher=publisher) as dlq:
+        for n in range(3):
+            with pytest.raises(TimeoutError), dlq.capture(item={"n": n}):
+                raise shared
+        with (
+            pytest.raises(TimeoutError),
+            dlq.capture(item={"outer": True}),
+            dlq.capture(item={"inner": True}),
+        ):
+            raise shared
+    payloads = [decode(wire).message.payload for wire in publisher.confirmed]
+    assert payloads == [{"n": 0}, {"n": 1}, {"n": 2}, {"inner": True}]

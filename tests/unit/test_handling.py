@@ -106,3 +106,13 @@ def test_a_report_that_is_not_safe_is_kept_as_a_false_receipt(
             receipt = dlq.publish_to_dlq(item={"big": "x" * 5000}, error="x")
         assert not receipt
         assert current.reported == receipt  # the worker must not take it for a success
+
+
+def test_a_failure_that_comes_after_the_replay_was_answered_is_a_dead_letter_of_its_own(
+    publisher: MemoryPublisher, message: DLQMessage
+) -> None:
+    with DLQClient(open_publisher=publisher) as dlq:
+        with handling(message, "replay-1"):
+            left_running = contextvars.copy_context()
+        receipt = left_running.run(dlq.publish_to_dlq, item={"late": 1}, error="late")
+    assert receipt.message_id != message.message_id

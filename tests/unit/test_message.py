@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import uuid
 from typing import Any
@@ -382,3 +383,75 @@ def test_a_message_of_our_form_without_error_type_takes_it_from_the_headers() ->
     decoded = decode(wire_of(body, headers={"x-error-type": "spotify"}))
     assert decoded.form is Form.CURRENT
     assert (decoded.message.error_type, decoded.message.payload) == ("spotify", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"\xff\x01\x02", b"\xfe\x01\x02"),  # a producer that sends raw bytes
+        ("i" * 255 + "a", "i" * 255 + "b"),
+        ("n\0", "n\ufffd"),
+    ],
+)
+def test_ids_that_differ_stay_different(one: Any, other: Any) -> None:
+    ids = [
+        decode(wire_of({}, properties={"message_id": m})).message.message_id for m in (one, other)
+    ]
+    assert ids[0] != ids[1]
+    assert all(len(i.encode()) <= 255 for i in ids)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {
+            "exception_message": "boom",
+            "type": "ReadTimeout",
+            "tb": ["a\n", "b"],
+            "status_code": 503,
+        },
+        {
+            "error": {"message": "boom", "type": "ReadTimeout"},
+            "traceback": "a\nb",
+            "http_status": 503,
+        },
+    ],
+)
+def test_older_names_for_the_same_facts_are_read(context: dict[str, Any]) -> None:
+    message = decode(wire_of({"item": {}, "error_context": {**context, "retries": 2}})).message
+    assert (message.error_message, message.error_class) == ("boom", "ReadTimeout")
+    assert (message.stack_trace, message.http_status, message.retry_count) == ("a\nb", 503, 2)
+    assert message.metadata == {}
+
+
+def test_what_an_older_producer_says_beside_stays_visible() -> None:
+    context = {"error_message": "boom", "endpoint": "/v1/search", "error_type": "ReadTimeout"}
+    message = decode(wire_of({"item": {}, "error_context": context})).message
+    assert message.metadata == {"error_context": {"endpoint": "/v1/search"}}
+    assert message.error_type == "spotify"  # the routing key names the provider
+    told = decode(wire_of({"item": {}, "error_context": "just words"})).message
+    assert told.error_message == "just words"
+
+
+@pytest.mark.parametrize(
+    "when",
+    [1760099445, 1760099445000, "1760099445", "Fri, 10 Oct 2025 12:30:45 +0000"],
+)
+def test_times_are_read_in_the_forms_that_producers_use(when: Any) -> None:
+    message = decode(wire_of({"item": {}, "error_context": {"timestamp": when}})).message
+    assert message.timestamp == dt.datetime(2025, 10, 10, 12, 30, 45, tzinfo=dt.UTC)
+
+
+def test_a_zipped_body_is_read_and_a_bomb_is_not() -> None:
+    body = gzip.compress(json.dumps({"item": {"a": 1}, "error_context": {"error": "x"}}).encode())
+    zipped = {"content_encoding": "gzip"}
+    assert decode(wire_of(body, properties=zipped)).message.payload == {"a": 1}
+    bomb = gzip.compress(b"[" + b" " * (65 * 1024 * 1024) + b"]")
+    assert decode(wire_of(bomb, properties=zipped)).form is Form.MALFORMED
+
+
+def test_a_replay_on_its_way_back_keeps_its_provider() -> None:
+    headers = {"x-replay-id": "r", "x-original-routing-key": "lastfm.enrichment.failed"}
+    wire = WireMessage(b'{"track": 1}', "expired.enrichment.failed", headers=headers)
+    message = decode(wire).message
+    assert (message.error_type, message.routing_key) == ("lastfm", "lastfm.enrichment.failed")

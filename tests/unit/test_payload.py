@@ -9,7 +9,7 @@ import json
 import math
 import time
 import uuid
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, UserList, deque, namedtuple
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import scrapy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlq.payload import MAX_DEPTH, as_object, clean_text, iso_z, representable
+from dlq.payload import LEFT_OUT, MAX_DEPTH, as_object, clean_text, iso_z, representable
 
 
 class _Mood(enum.Enum):
@@ -94,8 +94,8 @@ AT = dt.datetime(2025, 10, 10, 12, 30, 45, 123456, tzinfo=dt.timezone(dt.timedel
         (2**64 - 1, 2**64 - 1),
         (2**64, str(2**64)),
         ("a\x00b\ud800", "a\ufffdb\ufffd\ufffd\ufffd"),
-        (Path("/a/b"), "PosixPath('/a/b')"),
-        (uuid.UUID(int=1), "UUID('00000000-0000-0000-0000-000000000001')"),
+        (Path("/a/b"), "/a/b"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (_Unprintable(), "<unprintable _Unprintable>"),
         (_BrokenMapping(), "{}"),
         (_Model, f"<class '{__name__}._Model'>"),
@@ -175,3 +175,15 @@ def test_a_big_item_is_converted_in_bounded_time() -> None:
     started = time.perf_counter()
     representable([{"title": f"track {n}", "tags": ["a", "b"]} for n in range(20_000)])
     assert time.perf_counter() - started < 5.0
+
+
+def test_shared_references_are_written_out_within_a_bound() -> None:
+    item: Any = {"a": 1}
+    for _ in range(30):  # a thousand million values, of thirty dicts
+        item = {"left": item, "right": item}
+    assert LEFT_OUT in json.dumps(representable(item))
+
+
+def test_sequences_of_any_kind_are_lists() -> None:
+    made = representable([deque([{"a": 1}]), range(3), {"k": 1}.values(), UserList([1])])
+    assert made == [[{"a": 1}], [0, 1, 2], [1], [1]]

@@ -83,15 +83,26 @@ def test_a_window_is_bounded_in_bytes_but_never_empty(spool: Spool) -> None:
 
 
 def test_a_rejected_entry_is_kept_but_not_sent_until_a_person_says_so(spool: Spool) -> None:
-    spool.append([addressed("a"), addressed("b")])
+    spool.append(
+        [addressed("a"), addressed("b"), Addressed(ELSEWHERE, wire("c"), "no", rejected=True)]
+    )
     spool.reject(waiting(spool)[0].id, "too large")
     assert [entry.message_id for entry in waiting(spool)] == ["b"]
-    (kept,) = spool.entries(rejected=True)
+    kept, _ = spool.entries(rejected=True)
     assert (kept.message_id, kept.last_error, kept.attempts) == ("a", "too large", 1)
-    (summary,) = spool.summary()
-    assert (summary.waiting, summary.rejected) == (1, 1)
-    assert spool.retry_rejected() == 1
+    assert [(s.destination, s.waiting, s.rejected) for s in spool.summary()] == [
+        (HERE, 1, 1),
+        (ELSEWHERE, 0, 1),
+    ]
+    assert spool.retry_rejected(HERE) == 1
     assert [entry.message_id for entry in waiting(spool)] == ["a", "b"]
+    assert [entry.message_id for entry in spool.entries(rejected=True)] == ["c"]
+
+
+def test_the_first_reason_is_kept_without_counting_as_an_attempt(spool: Spool) -> None:
+    spool.append([Addressed(HERE, wire("a"), "the broker is down")])
+    (entry,) = waiting(spool)
+    assert (entry.attempts, entry.last_error, entry.rejected) == (0, "the broker is down", False)
 
 
 def test_failures_are_counted_with_their_newest_reason(spool: Spool) -> None:

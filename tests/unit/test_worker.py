@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -287,6 +288,7 @@ class Ledgered:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.failures: list[tuple[BaseException, int]] = []
+        self.declined: list[str] = []
         self.trouble: list[Exception] = []
 
     def start(self) -> None: ...
@@ -303,6 +305,10 @@ class Ledgered:
 
     def reported(self, task: Task) -> None:
         self.told.append("reported")
+
+    def decline(self, task: Task, why: str) -> None:
+        self._tell("decline")
+        self.declined.append(why)
 
     def release(self, task: Task) -> None:
         self.told.append("release")
@@ -353,7 +359,15 @@ def test_failure_goes_back_with_its_error_and_tries() -> None:
 
 def test_without_a_handler_the_message_goes_back_untried() -> None:
     bench = Bench(Failing())
-    assert bench.deal(a_task(error_type="lastfm")) == ["fail"]
+    assert bench.deal(a_task(error_type="lastfm")) == ["decline"]
+    assert "'lastfm'" in bench.source.declined[0]
+    assert bench.dealer.tally == Tally(released=1)
+
+
+def test_what_was_put_there_by_hand_becomes_a_dead_letter_if_nobody_handles_it() -> None:
+    bench = Bench(Failing())
+    task = dataclasses.replace(a_task(error_type="lastfm"), replay_id=None)
+    assert bench.deal(task) == ["fail"]
     error, tries = bench.source.failures[0]
     assert isinstance(error, NoHandler)
     assert tries == 0

@@ -205,7 +205,7 @@ def _url(error: BaseException, response: Any) -> str:
         (_get(error, "request_info"), "real_url"),  # aiohttp
         (error, "url"),
         (error, "host"),
-        (_get(error, "pool"), "host"),  # urllib3
+        (_get(error, "_pool") or _get(error, "pool"), "host"),  # urllib3; 3 deprecates the second
     ):
         if owner is not None and (value := _get(owner, name)):
             return _as_text(value)[:500]

@@ -38,19 +38,31 @@ def _run(arguments: Sequence[str] | None) -> NoReturn:
         code = 130
     except SystemExit as ended:
         code = ended.code
-    sys.exit(code if _flushed() else code or 1)
+    trouble = _flush(told=bool(code))
+    sys.exit(code or trouble)
 
 
-def _flushed() -> bool:
-    """Write out what stdout still holds: an error of the last lines must not go unseen."""
-    from dlq.cli.output import print_error
+def _flush(*, told: bool) -> int:
+    """Write out what stdout still holds: an error in the last lines must not go unseen.
+
+    Args:
+        told: whether an error was told already.
+
+    Returns: an exit code.
+    """
+    from dlq.cli.exits import ExitCode
+    from dlq.cli.output import output_trouble, print_error
+    from dlq.errors import DLQError
 
     try:
         sys.stdout.flush()
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            print_error(f"Standard output cannot be written: {error.strerror or error}.")
         # The interpreter flushes again at its end, and would say it in its own words.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+        trouble = output_trouble(error)
+        if not isinstance(trouble, DLQError):
+            return ExitCode.READER_GONE
+        if not told:
+            print_error(str(trouble))
+        return ExitCode.FAILED
+    return ExitCode.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,7 @@ from dlq.errors import DLQError
 
 if TYPE_CHECKING:
     from dlq.cli.manager import Manager
+    from dlq.client.spool import SpoolSummary
     from dlq.settings import Settings
     from dlq.transport.amqp import QueueDepth
 
@@ -38,7 +40,7 @@ class Check:
 def all_checks(settings: Settings) -> Iterator[Check]:
     yield from manager_checks(settings)
     yield from broker_checks(settings)
-    yield spool_check(settings)
+    yield from spool_checks(settings)
 
 
 # --- the manager -------------------------------------------------------------------------
@@ -66,8 +68,16 @@ def manager_checks(settings: Settings) -> Iterator[Check]:
 def _access_check(manager: Manager) -> Check:
     try:
         manager.stats()
+        who = manager.whoami() or {}
     except DLQError as error:
         return Check("access", Verdict.FAIL, str(error), "Set DLQ_TOKEN to a valid token.")
+    if who.get("role") == "viewer":
+        return Check(
+            "access",
+            Verdict.WARN,
+            f"the token of {who.get('name')} has the role viewer: it cannot publish or replay",
+            "Set DLQ_TOKEN to one with more: dlq token create --name NAME --role operator",
+        )
     return Check("access", Verdict.OK, "the manager answers this token or machine")
 
 
@@ -182,32 +192,54 @@ def _queue_checks(settings: Settings, depths: Mapping[str, QueueDepth | None]) -
 # --- this host ---------------------------------------------------------------------------
 
 
-def spool_check(settings: Settings) -> Check:
-    """Whether failures wait on this host, and how near the spool is to its bound."""
+def spool_checks(settings: Settings) -> Iterator[Check]:
+    """Whether failures wait on this host, where they are to go, and whether they will."""
+    from dlq.client.courier import destination_of
     from dlq.client.spool import Spool
 
     spool = Spool(settings)
     try:
         found = spool.summary()
     except DLQError as error:
-        return Check("spool", Verdict.FAIL, str(error), "Check DLQ_SPOOL_DIR and its disk.")
+        yield Check("spool", Verdict.FAIL, str(error), "Check DLQ_SPOOL_DIR and its disk.")
+        return
     finally:
         spool.close()
-    rejected = sum(s.rejected for s in found)
-    waiting = sum(s.waiting for s in found)
-    if rejected:
-        return Check(
+    here = destination_of(settings)
+    for summary in found:
+        if summary.destination == here:
+            yield from _own_spool_checks(summary, settings.spool_max_bytes)
+        else:
+            yield _foreign_spool_check(summary, here)
+    if not found:
+        yield Check("spool", Verdict.OK, "empty")
+
+
+def _own_spool_checks(summary: SpoolSummary, max_bytes: int) -> Iterator[Check]:
+    if summary.rejected:
+        yield Check(
             "spool",
             Verdict.WARN,
-            f"refused by the other side: {rejected}",
+            f"refused by the other side: {summary.rejected}",
             "See why: dlq spool list --rejected; then: dlq spool flush --rejected",
         )
-    if waiting:
-        share = 100 * sum(s.bytes for s in found) / settings.spool_max_bytes
-        return Check(
+    if summary.waiting:
+        share = 100 * summary.bytes / max_bytes
+        yield Check(
             "spool",
             Verdict.WARN,
-            f"waiting on this host: {waiting} ({share:.0f}% of its bound in bytes)",
+            f"waiting on this host: {summary.waiting} ({share:.0f}% of its bound in bytes)",
             "They go out by themselves with the next publish; now: dlq spool flush",
         )
-    return Check("spool", Verdict.OK, "empty")
+
+
+def _foreign_spool_check(summary: SpoolSummary, here: str) -> Check:
+    count = summary.waiting + summary.rejected
+    return Check(
+        "spool",
+        Verdict.WARN,
+        f"waiting for {summary.destination}: {count}; with these settings failures go to {here}, "
+        "so nothing here sends them",
+        "Flush with the settings of that destination; if it is no more: "
+        f"dlq spool readdress {shlex.quote(summary.destination)} {shlex.quote(here)}",
+    )

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlq.cli import options
-from dlq.cli.exits import exit_code_for
-from dlq.cli.output import Column, confirmed, print_json, print_line, print_table
+from dlq.cli.exits import exit_code_for, exit_code_of_stop
+from dlq.cli.output import Column, confirmed, print_error, print_json, print_line, print_table
 from dlq.errors import DLQError, IllegalTransition, NotFound
 
 if TYPE_CHECKING:
     from dlq.cli.manager import Manager
 
 
+@dataclass(slots=True)
+class Done:
+    """What became of each; `stopped` is what ended the command early."""
+
+    deleted: int = 0
+    failed: list[tuple[str, DLQError]] = field(default_factory=list)
+    stopped: DLQError | KeyboardInterrupt | None = None
+
+
 def delete(
-    message_ids: Annotated[list[str], typer.Argument(metavar="ID", help="The message_ids.")],
+    message_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID", help="The message_ids.", callback=options.not_empty),
+    ],
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -33,24 +47,42 @@ def delete(
     if not confirmed(f"Delete {what} for good?", yes=yes):
         raise typer.Abort
     with Manager.from_environment() as manager:
-        tried = [(message_id, _delete(manager, message_id)) for message_id in ids]
-    failed = [(message_id, error) for message_id, error in tried if error is not None]
-    deleted = len(ids) - len(failed)
-    if as_json:
-        errors = [{"message_id": i, "code": e.code, "error": str(e)} for i, e in failed]
-        print_json({"deleted_count": deleted, "failed_count": len(failed), "errors": errors})
-    else:
-        print_line(f"Deleted {deleted} of {len(ids)}.")
-        if failed:
-            columns = (Column("ID", whole=True), Column("CODE"), Column("WHY"))
-            print_table(columns, ((i, e.code, e) for i, e in failed))
-    raise typer.Exit(exit_code_for((e.code for _, e in failed), done=deleted))
+        done = _delete(manager, ids)
+    _report(done, len(ids), as_json=as_json)
 
 
-def _delete(manager: Manager, message_id: str) -> DLQError | None:
-    """Only what concerns this one is kept; an unreachable manager ends the command."""
+def _delete(manager: Manager, ids: Sequence[str]) -> Done:
+    """An error that concerns one id is kept; an unreachable manager ends the command."""
+    done = Done()
     try:
-        manager.delete(message_id)
-    except (NotFound, IllegalTransition) as error:
-        return error
-    return None
+        for message_id in ids:
+            try:
+                manager.delete(message_id)
+                done.deleted += 1
+            except (NotFound, IllegalTransition) as error:
+                done.failed.append((message_id, error))
+    except (DLQError, KeyboardInterrupt) as stopped:
+        done.stopped = stopped
+    return done
+
+
+def _report(done: Done, asked: int, *, as_json: bool) -> None:
+    if as_json:
+        errors = [{"message_id": i, "code": e.code, "error": str(e)} for i, e in done.failed]
+        print_json(
+            {
+                "deleted_count": done.deleted,
+                "failed_count": asked - done.deleted,
+                "errors": errors,
+            }
+        )
+    else:
+        print_line(f"Deleted {done.deleted} of {asked}.")
+        if done.failed:
+            columns = (Column("ID", whole=True), Column("CODE"), Column("WHY"))
+            print_table(columns, ((i, e.code, e) for i, e in done.failed))
+    if done.stopped is not None:
+        rest = asked - done.deleted - len(done.failed)
+        print_error(f"{str(done.stopped) or 'Interrupted.'} {rest} may not have been deleted.")
+        raise typer.Exit(exit_code_of_stop(done.stopped))
+    raise typer.Exit(exit_code_for((e.code for _, e in done.failed), done=done.deleted))

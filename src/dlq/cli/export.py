@@ -74,7 +74,9 @@ def _to_stdout(line: str) -> None:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Write]:
     if path.exists() and not path.is_file():
-        raise InvalidInput(f"{path} is not a file that could be replaced. Without --output: stdout.")
+        raise InvalidInput(
+            f"{path} is not a file that could be replaced. Without --output: stdout."
+        )
     # A name of its own: two exports at once, or a file that is there, must not mix.
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:

@@ -12,6 +12,9 @@ from typing import TextIO
 
 from dlq.cli.text import block, one_line
 
+_TOLD_BY_THE_COMMAND = ("pika", "dlq.transport", "dlq.client.courier")
+"""Loggers whose errors come back to the command, as an exception or in a receipt."""
+
 
 class _OneLine(logging.Formatter):
     """What a failure says must not forge a log line or act on a terminal."""
@@ -34,30 +37,28 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 def log_errors_only() -> None:
     """For commands that come to an end and tell their own errors."""
-    _replace_handler(logging.ERROR)
-    # The command translates what these report of a connection, and would say it twice.
-    for told in ("pika", "dlq.transport"):
-        logging.getLogger(told).setLevel(logging.CRITICAL)
+    handler = _replace_handler()
+    handler.setLevel(logging.ERROR)
+    handler.addFilter(lambda record: not record.name.startswith(_TOLD_BY_THE_COMMAND))
 
 
 def log_to_stderr(level: str) -> None:
     """For commands that run on. `level`: a name, as `info`."""
-    _replace_handler(logging.NOTSET)
+    _replace_handler()
     logging.getLogger().setLevel(level.upper())
-    logging.getLogger("dlq.transport").setLevel(logging.NOTSET)
     # Each connection attempt of a library in trouble would be a page of its own words.
     logging.getLogger("pika").setLevel(logging.ERROR)
     for chatty in ("httpx2", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _replace_handler(level: int) -> None:
+def _replace_handler() -> _Stderr:
     """One handler of ours, however often this is called; others are not ours to take away."""
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, _Stderr):
             root.removeHandler(handler)
-    handler = _Stderr()
-    handler.setLevel(level)
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.addHandler(handler)
+    ours = _Stderr()
+    ours.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(ours)
+    return ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,6 @@ from dlq.worker.http import ManagerHttp
 
 if TYPE_CHECKING:
     import httpx2
-
-MAX_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +60,18 @@ class Manager:
         return Page(found, int(response.headers.get("X-Total-Count", offset + len(found))))
 
     def message_ids(self, where: Where) -> list[str]:
-        """All ids, in order of arrival, read page by page."""
-        ids: dict[str, None] = {}
-        offset = 0
-        while True:
-            page = self.messages(where, limit=MAX_PAGE, offset=offset)
-            ids.update(dict.fromkeys(message["message_id"] for message in page.messages))
-            offset += len(page.messages)
-            if len(page.messages) < MAX_PAGE:
-                return list(ids)
+        """All ids, in order of arrival, as they are now: one stream, since pages would shift
+        under what arrives and leaves meanwhile."""
+        with self.export(where) as found:
+            return list(dict.fromkeys(self._id_in(line) for line in found.lines))
 
     def message(self, message_id: str) -> dict[str, Any]:
         return self._object("GET", f"/dlq/messages/{_part(message_id)}")
+
+    def whoami(self) -> dict[str, Any] | None:
+        """`{name, role}` of who asks; None from a manager that does not tell."""
+        response = self._http.request("GET", "/dlq/whoami", also_fine=404)
+        return None if response.status_code == 404 else self._document(response)
 
     def stats(self) -> dict[str, Any]:
         return self._object("GET", "/dlq/stats")
@@ -111,11 +110,20 @@ class Manager:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise BrokerUnavailable(
-                f"What answers at {self.url} is not a DLQ manager. Check DLQ_URL."
-            )
+            raise self._no_manager()
         return document
+
+    def _id_in(self, line: str) -> str:
+        try:
+            return str(json.loads(line)["message_id"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._no_manager() from error
+
+    def _no_manager(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"What answers at {self.url} is not a DLQ manager. Check DLQ_URL.")
 
 
 def _part(message_id: str) -> str:
+    if message_id in {".", ".."}:  # as they are, they would be steps of the path
+        return message_id.replace(".", "%2E")
     return quote(message_id, safe="")

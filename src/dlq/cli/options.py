@@ -10,7 +10,6 @@ import typer
 
 from dlq.cli.where import Where
 
-
 Given = TypeVar("Given", str, list[str], None)
 
 
@@ -19,7 +18,7 @@ def not_empty(value: Given) -> Given:
 
     Raises: typer.BadParameter.
     """
-    texts = value if isinstance(value, list) else [] if value is None else [value]
+    texts: list[str] = value if isinstance(value, list) else [] if value is None else [value]
     if not all(text.strip() for text in texts):
         raise typer.BadParameter("expected a text that is not empty. Is a shell variable unset?")
     return value

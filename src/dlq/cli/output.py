@@ -63,21 +63,29 @@ def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Non
     screen = console()
     shown = [i for i, column in enumerate(columns) if column.from_width <= screen.width]
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    cells = [[one_line(row[i]) for i in shown] for row in rows]
+    cells = [[_cell(row[i], columns[i]) for i in shown] for row in rows]
     for index, column in enumerate(columns[i] for i in shown):
-        longest = max((cell_len(row[index]) for row in cells), default=0)
+        widest = max(
+            (cell_len(line) for row in cells for line in row[index].split("\n")), default=0
+        )
         table.add_column(
             column.name,
-            # Without wrapping, Rich would cut what does not fit and not say so.
-            no_wrap=column.whole and longest <= column.widest,
-            min_width=min(longest, column.widest) if column.whole else None,
-            max_width=max(column.widest, len(column.name)) if column.whole else None,
+            no_wrap=column.whole,
+            min_width=widest if column.whole else None,
             justify="right" if column.right else "left",
-            overflow="fold" if column.whole else "ellipsis",
+            overflow="ellipsis",
         )
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     screen.print(table)
+
+
+def _cell(value: Any, column: Column) -> str:
+    """Folded here: Rich cuts what may not wrap, and takes the room of what may."""
+    from rich.cells import chop_cells
+
+    text = one_line(value)
+    return "\n".join(chop_cells(text, column.widest)) if column.whole else text
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:

@@ -66,9 +66,14 @@ def publish(
     else:
         print_line(one_line(receipt.message_id))
     if not receipt:
-        print_error(f"Nobody holds this failure: {receipt.reason or 'see the log'}.")
+        print_error(f"Nobody holds this failure: {receipt.reason}")
         raise typer.Exit(ExitCode.FAILED)
-    if receipt.state.value == "spooled":
+    if receipt.state.value == "spooled" and receipt.reason is not None:
+        note(
+            f"Kept in this host's spool, and not sent by itself: {receipt.reason} "
+            "See: dlq spool list --rejected"
+        )
+    elif receipt.state.value == "spooled":
         note("Kept in this host's spool, and sent when the other side is back: `dlq spool`.")
 
 

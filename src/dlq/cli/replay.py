@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlq.cli import options
-from dlq.cli.exits import exit_code_for, exit_code_of
+from dlq.cli.exits import exit_code_for, exit_code_of_stop
 from dlq.cli.output import (
     Column,
     confirmed,
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Done:
-    """What became of all batches; `stopped` is the error that ended them early."""
+    """What became of all batches; `stopped` is what ended them early."""
 
     replayed_count: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
-    stopped: DLQError | None = None
+    stopped: DLQError | KeyboardInterrupt | None = None
 
 
 def replay(
     message_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Or choose by the options.")
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Or choose by the options.", callback=options.not_empty),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that is in the DLQ.")] = False,
     state: options.States = None,
@@ -51,7 +52,10 @@ def replay(
         int, typer.Option(min=1, max=100, help="Tries granted to the worker.")
     ] = 3,
     batch_size: Annotated[int, typer.Option(min=1, max=1000, help="Sent at once.")] = 50,
-    pause: Annotated[float, typer.Option(min=0, help="Seconds between batches.")] = 0.0,
+    pause: Annotated[
+        float,
+        typer.Option(min=0, max=3600, help="Seconds between batches.", callback=options.a_number),
+    ] = 0.0,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -97,18 +101,17 @@ def _replay(
     manager: Manager, ids: Sequence[str], *, max_retries: int, batch_size: int, pause_s: float
 ) -> Done:
     done = Done()
-    with progress("Replaying", len(ids)) as advance:
-        for number, batch in enumerate(_batches(ids, batch_size)):
-            if number and pause_s:
-                time.sleep(pause_s)
-            try:
+    try:
+        with progress("Replaying", len(ids)) as advance:
+            for number, batch in enumerate(_batches(ids, batch_size)):
+                if number and pause_s:
+                    time.sleep(pause_s)
                 answer = manager.replay(batch, max_retries)
-            except DLQError as error:
-                done.stopped = error
-                break
-            done.replayed_count += answer["replayed_count"]
-            done.errors += answer["errors"]
-            advance(len(batch))
+                done.replayed_count += answer["replayed_count"]
+                done.errors += answer["errors"]
+                advance(len(batch))
+    except (DLQError, KeyboardInterrupt) as stopped:
+        done.stopped = stopped
     return done
 
 
@@ -135,8 +138,9 @@ def _report(done: Done, asked: int, *, as_json: bool) -> None:
             rows = ((e["message_id"], e.get("code"), e["error"]) for e in done.errors)
             print_table(columns, rows)
     if done.stopped is not None:
-        print_error(f"{done.stopped} {_letters(untouched)} may not have been replayed.")
-        raise typer.Exit(exit_code_of(done.stopped))
+        why = str(done.stopped) or "Interrupted."
+        print_error(f"{why} {_letters(untouched)} may not have been replayed.")
+        raise typer.Exit(exit_code_of_stop(done.stopped))
     codes = (error.get("code", "") for error in done.errors)
     raise typer.Exit(exit_code_for(codes, done=done.replayed_count))
 

@@ -16,6 +16,8 @@ from dlq.payload import iso_z
 if TYPE_CHECKING:
     from dlq.client.spool import Spool
 
+DESTINATION = Column("DESTINATION", whole=True, widest=48)
+
 app = typer.Typer()
 
 
@@ -49,9 +51,9 @@ def summary(context: typer.Context, as_json: options.Json = False) -> None:
     elif not found:
         note(f"Nothing waits. ({spool.path})")
     else:
-        names = ("DESTINATION", "WAITING", "REJECTED", "BYTES", "OLDEST")
+        names = ("WAITING", "REJECTED", "BYTES", "OLDEST")
         print_table(
-            [Column(name, whole=name == "DESTINATION") for name in names],
+            [DESTINATION, *(Column(name) for name in names)],
             ((s.destination, s.waiting, s.rejected, s.bytes, _age(s.oldest_at)) for s in found),
         )
 
@@ -80,12 +82,16 @@ def list_entries(
     if as_json:
         print_json(rows)
         return
-    names = ("ID", "AGE", "ATTEMPTS", "REJECTED", "WHY")
+    if not rows:
+        note("No message of this host was rejected." if rejected else "Nothing waits.")
+        return
+    names = ("AGE", "ATTEMPTS", "REJECTED", "WHY")
     print_table(
-        [Column(name, whole=name == "ID") for name in names],
+        [Column("ID", whole=True), DESTINATION, *(Column(name) for name in names)],
         (
             (
                 row["message_id"],
+                row["destination"],
                 age_since(row["created_at"]),
                 row["attempts"],
                 "yes" if row["rejected"] else "no",
@@ -98,7 +104,9 @@ def list_entries(
 
 @app.command()
 def flush(
-    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds.", callback=options.a_number)
+    ] = 30.0,
     rejected: Annotated[
         bool, typer.Option("--rejected", help="Also what was rejected, after mending the cause.")
     ] = False,
@@ -113,13 +121,13 @@ def flush(
     from dlq.client import flush_spool
     from dlq.settings import Settings
 
-    if rejected:
-        note(f"Rejected before, tried again: {_spool().retry_rejected()}")
-    flushed = flush_spool(Settings.load(), timeout)
+    flushed = flush_spool(Settings.load(), timeout, rejected=rejected)
     if as_json:
         print_json(dataclasses.asdict(flushed))
     else:
         print_line(f"Sent {flushed.sent} to {flushed.destination}.")
+        if rejected:
+            note(f"Rejected before, tried again: {flushed.retried}")
     if flushed.left or flushed.rejected:
         print_error(
             f"{flushed.left} are left and {flushed.rejected} were rejected. See why: "

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dlq.cli import options
-from dlq.cli.output import Column, note, print_json, print_line, print_table
+from dlq.cli.output import note, print_json, print_line
+from dlq.cli.text import one_line
 from dlq.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ def apply(as_json: options.Json = False) -> None:
     print_line("Exchange, queues and bindings are there.")
     if mismatches:
         note("Some queues existed with other arguments and are used as they are:")
-        columns = (Column("QUEUE", whole=True), Column("PROBLEM"), Column("POLICY", whole=True))
-        print_table(columns, ((m.queue, m.problem, m.policy) for m in mismatches))
+        for mismatch in mismatches:
+            print_line(f"{one_line(mismatch.queue)}: {one_line(mismatch.problem)}")
+            print_line(f"    {one_line(mismatch.policy)}")
 
 
 def need_broker(settings: Settings) -> None:

@@ -10,28 +10,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlq.cli import options
 from dlq.cli.output import note
 from dlq.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dlq.worker import RetryWorker
 
+CONCURRENCY = 1
+MAX_ATTEMPTS = 5
+
 
 def worker(
     target: Annotated[str, typer.Argument(metavar="MODULE:NAME", help="Your handler.")],
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Handlers at once.")] = 1,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Handlers at once.", show_default=str(CONCURRENCY)),
+    ] = None,
     error_type: Annotated[
-        list[str] | None, typer.Option(help="Only these (repeatable). Default: all.")
+        list[str] | None,
+        typer.Option(help="Only these (repeatable). Default: all.", callback=options.not_empty),
     ] = None,
     max_attempts: Annotated[
-        int, typer.Option(min=1, max=100, help="Bound of the tries that a replay grants.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Bound of the tries that a replay grants.",
+            show_default=str(MAX_ATTEMPTS),
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Shown with outcomes.", show_default="host:pid")
     ] = None,
     drain: Annotated[
         float | None,
-        typer.Option(help="Stop when nothing is left, after this many seconds at most.", min=1),
+        typer.Option(
+            help="Stop when nothing is left, after this many seconds at most.",
+            min=1,
+            max=86_400,
+            callback=options.a_number,
+        ),
     ] = None,
 ) -> None:
     """Handle replays with your function until SIGTERM.
@@ -54,6 +73,15 @@ def worker(
     log_to_stderr(settings.log_level)
     found = load(target)
     if isinstance(found, RetryWorker):
+        _refuse_its_own(
+            target,
+            {
+                "--concurrency": concurrency,
+                "--error-type": error_type,
+                "--max-attempts": max_attempts,
+                "--name": name,
+            },
+        )
         retry_worker = found
     else:
         handlers, default = _handlers(target, found, error_type or [])
@@ -61,11 +89,21 @@ def worker(
             handlers,
             default=default,
             settings=settings,
-            concurrency=concurrency,
-            max_attempts=max_attempts,
+            concurrency=concurrency or CONCURRENCY,
+            max_attempts=max_attempts or MAX_ATTEMPTS,
             name=name,
         )
     _run(retry_worker, drain)
+
+
+def _refuse_its_own(target: str, given: Mapping[str, Any]) -> None:
+    """Raises: InvalidInput: an option is given that a RetryWorker has settled itself."""
+    names = [option for option, value in given.items() if value not in (None, [])]
+    if names:
+        raise InvalidInput(
+            f"{target} is a RetryWorker, which was made with its own settings: give what "
+            f"{', '.join(names)} would say where it is made, or name a function here."
+        )
 
 
 def load(target: str) -> Any:

@@ -13,6 +13,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -28,8 +29,10 @@ from dlq.client.steps import run, run_async
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
-PUBLISHED_MARK = "_dlq_receipt"
-"""Set on an exception once it was captured: of nested captures only the inner one publishes."""
+_nesting: ContextVar[tuple[dict[int, Exception], ...]] = ContextVar("dlq_captures", default=())
+"""The captures that are open around here, which share what they have published: of nested ones
+only the innermost publishes. It lasts as long as the outermost, for an exception object may well
+be raised again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Capture:
     # --- as a context manager ---
 
     def __enter__(self) -> Self:
+        _enter()
         return self
 
     def __exit__(
@@ -84,12 +88,16 @@ class Capture:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> bool:
-        if not self._succeeded_or_passes(error):
-            self._publish(cast(Exception, error), self._given_item(), 1)
-            return not self._options.reraise
-        return False
+        try:
+            if not self._succeeded_or_passes(error):
+                self._publish(cast(Exception, error), self._given_item(), 1)
+                return not self._options.reraise
+            return False
+        finally:
+            _leave()
 
     async def __aenter__(self) -> Self:
+        _enter()
         return self
 
     async def __aexit__(
@@ -98,10 +106,13 @@ class Capture:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> bool:
-        if not self._succeeded_or_passes(error):
-            await self._publish_async(cast(Exception, error), self._given_item(), 1)
-            return not self._options.reraise
-        return False
+        try:
+            if not self._succeeded_or_passes(error):
+                await self._publish_async(cast(Exception, error), self._given_item(), 1)
+                return not self._options.reraise
+            return False
+        finally:
+            _leave()
 
     # --- as a decorator ---
 
@@ -125,6 +136,10 @@ class Capture:
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            with _Open():
+                return tries(args, kwargs)
+
+        def tries(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             attempt = 1
             while True:
                 try:
@@ -149,6 +164,10 @@ class Capture:
     def _wrap_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         async def call(*args: Any, **kwargs: Any) -> Any:
+            with _Open():
+                return await tries(args, kwargs)
+
+        async def tries(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             attempt = 1
             while True:
                 try:
@@ -181,21 +200,21 @@ class Capture:
 
     def _passes(self, error: Exception) -> bool:
         """Whether this one is not ours to publish."""
-        return isinstance(error, self._options.ignore) or _is_marked(error)
+        return isinstance(error, self._options.ignore) or id(error) in _nesting.get()[-1]
 
     def _publish(self, error: Exception, item: Any, tries: int) -> None:
         try:
             receipts = run(self._core.publishing([self._failure(error, item, tries)]))
         except Exception as trouble:  # noqa: BLE001 - logged; the caller has an error of its own
             receipts = refused(trouble, 1)
-        _mark(error, receipts[0])
+        _note(error, receipts[0])
 
     async def _publish_async(self, error: Exception, item: Any, tries: int) -> None:
         try:
             receipts = await run_async(self._core.publishing([self._failure(error, item, tries)]))
         except Exception as trouble:  # noqa: BLE001 - logged; the caller has an error of its own
             receipts = refused(trouble, 1)
-        _mark(error, receipts[0])
+        _note(error, receipts[0])
 
     def _failure(self, error: Exception, item: Any, tries: int) -> Failure:
         options = self._options
@@ -234,15 +253,25 @@ def _bound_arguments(
     return {name: value for name, value in bound.items() if name not in ("self", "cls")}
 
 
-def _is_marked(error: Exception) -> bool:
-    try:
-        return hasattr(error, PUBLISHED_MARK)
-    except Exception:  # noqa: BLE001 - a hostile exception: better published twice than never
-        return False
+def _enter() -> None:
+    around = _nesting.get()
+    _nesting.set((*around, around[-1] if around else {}))
 
 
-def _mark(error: Exception, receipt: Receipt) -> None:
-    try:
-        setattr(error, PUBLISHED_MARK, receipt)
-    except Exception:  # noqa: BLE001 - an exception with slots: an outer capture publishes again
-        logger.debug("%s cannot be marked as captured", type(error).__name__)
+def _leave() -> None:
+    _nesting.set(_nesting.get()[:-1])
+
+
+class _Open:
+    """Not contextlib's: that reads attributes of the exception, which may be hostile."""
+
+    def __enter__(self) -> None:
+        _enter()
+
+    def __exit__(self, *_: object) -> None:
+        _leave()
+
+
+def _note(error: Exception, receipt: Receipt) -> None:
+    if receipt:  # what is not safe yet is for the next capture around to try
+        _nesting.get()[-1][id(error)] = error

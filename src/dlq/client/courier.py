@@ -23,7 +23,7 @@ from dlq.client.steps import Steps, Wait
 from dlq.client.writer import SpoolWriter
 from dlq.errors import BrokerUnavailable, ConfirmTimeout, PublishRejected
 from dlq.message import WireMessage
-from dlq.settings import Settings
+from dlq.settings import Settings, without_password
 from dlq.transport.base import Publisher
 
 logger = logging.getLogger(__name__)
@@ -32,8 +32,15 @@ SPOOL_SHARE = 0.3
 SPOOL_SHARE_MAX_S = 3.0
 """Of the time a call may take, this is kept back for the disk."""
 FLUSH_POLL_S = 0.05
+INTERRUPTED = "the call that published it was interrupted before the confirm"
+"""The reason that is kept with such a message."""
 
 OpenPublisher = Callable[[Settings], Publisher]
+
+
+def destination_of(settings: Settings) -> str:
+    """What the spool calls the other side that these settings lead to."""
+    return without_password(settings.amqp_url or settings.url)
 
 
 def open_publisher(settings: Settings) -> Publisher:
@@ -130,7 +137,7 @@ class Courier:
                 # Ctrl-C, a cancelled task, a closed loop: nobody will look at the futures.
                 for attempt in tries:
                     if not attempt.is_confirmed and attempt.spooled is None:
-                        self._writer.put(Addressed(self.destination, attempt.wire))
+                        self._writer.put(Addressed(self.destination, attempt.wire, INTERRUPTED))
                 raise
         return [self._receipt(attempt) for attempt in tries]
 
@@ -173,19 +180,21 @@ class Courier:
             attempt.judge()
             if attempt.trouble is None:
                 continue
-            rejected = None
-            if isinstance(attempt.trouble, PublishRejected):
-                rejected = str(attempt.trouble)
+            reason = message_of(attempt.trouble)
+            rejected = isinstance(attempt.trouble, PublishRejected)
+            if rejected:
                 logger.error(
                     "Dead letter %s will not be accepted by %s: %s. It is kept in the spool; "
                     "`dlq spool` shows it",
                     attempt.message_id,
                     self.destination,
-                    rejected,
+                    reason,
                 )
             elif isinstance(attempt.trouble, BrokerUnavailable | ConfirmTimeout):
                 self._reachability.lost(str(attempt.trouble))
-            attempt.spooled = self._writer.put(Addressed(self.destination, attempt.wire, rejected))
+            attempt.spooled = self._writer.put(
+                Addressed(self.destination, attempt.wire, reason, rejected)
+            )
 
     def _receipt(self, attempt: _Try) -> Receipt:
         if attempt.spooled is None:
@@ -215,33 +224,43 @@ class Courier:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush of the spool came to, in entries for the configured destination."""
+    """What a flush of the spool came to, in entries for the configured destination.
+    `retried`: of those that had been rejected before, were to be sent again."""
 
     destination: str
     sent: int
     left: int
     rejected: int
+    retried: int
 
 
 def flush_spool(
-    settings: Settings, timeout_s: float, open_publisher: OpenPublisher = open_publisher
+    settings: Settings,
+    timeout_s: float,
+    open_publisher: OpenPublisher = open_publisher,
+    *,
+    rejected: bool = False,
 ) -> Flushed:
-    """Send now what the spool holds for the configured destination.
+    """Send now what the spool holds for the configured destination; with `rejected`, also
+    what it would not take before.
 
     Raises: SpoolError: the spool cannot be read.
     """
     courier = Courier(settings, open_publisher)
     try:
-        before, _ = _counts(courier)
+        retried = courier.spool.retry_rejected(courier.destination) if rejected else 0
+        before = sum(_counts(courier))
         courier.start()
         courier.flush(timeout_s)
-        left, rejected = _counts(courier)
+        left, refused = _counts(courier)
     finally:
         courier.close(settings.confirm_timeout_s)
-    return Flushed(courier.destination, max(before - left, 0), left, rejected)
+    sent = max(before - left - refused, 0)
+    return Flushed(courier.destination, sent, left, refused, retried)
 
 
 def _counts(courier: Courier) -> tuple[int, int]:
+    """What waits, and what was rejected."""
     for summary in courier.spool.summary():
         if summary.destination == courier.destination:
             return summary.waiting, summary.rejected

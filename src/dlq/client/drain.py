@@ -21,7 +21,7 @@ from dlq.backoff import equal_jitter
 from dlq.client.hostlock import HostLock
 from dlq.client.reachability import Reachability
 from dlq.client.spool import Spool, SpoolEntry
-from dlq.errors import BrokerUnavailable, ConfirmTimeout, DLQError, PublishRejected
+from dlq.errors import BrokerUnavailable, ConfirmTimeout, DLQError, PublishRejected, SpoolError
 from dlq.settings import Settings
 from dlq.transport.base import Publisher
 
@@ -68,6 +68,7 @@ class Drainer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._confirmed: set[int] = set()  # not removed yet: a full disk refuses deletes too
         self._oldest_seen: int | None = None
 
     def start(self) -> None:
@@ -146,13 +147,15 @@ class Drainer:
             )
             if not entries:
                 break
+            after_entries = entries[-1].id
+            entries = [entry for entry in entries if entry.id not in self._confirmed]
             sent = self._send(entries)
             self._settle(sent)
             count += len(sent.confirmed)
             failed = failed or bool(sent.failed)
-            if sent.lost is not None or not (sent.confirmed or sent.rejected):
+            if sent.lost is not None or (entries and not (sent.confirmed or sent.rejected)):
                 break
-            after, window = entries[-1].id, self._window
+            after, window = after_entries, self._window
         if count:
             logger.info("Sent %d dead letters from the spool %s", count, self._spool.path)
         return Pass.STUCK if failed else Pass.EMPTY
@@ -186,9 +189,19 @@ class Drainer:
             if isinstance(error, BrokerUnavailable | ConfirmTimeout):
                 sent.lost = str(error)
 
+    def _remove_confirmed(self) -> None:
+        """What cannot be removed is remembered, so that it is not sent again by this process."""
+        try:
+            self._spool.remove(sorted(self._confirmed))
+        except SpoolError as error:
+            logger.warning("Sent, but not removed from the spool yet: %s", error)
+        else:
+            self._confirmed.clear()
+
     def _settle(self, sent: _Sent) -> None:
-        if sent.confirmed:
-            self._spool.remove(sent.confirmed)
+        self._confirmed.update(sent.confirmed)
+        if self._confirmed:
+            self._remove_confirmed()
         for entry, reason in sent.rejected:
             self._spool.reject(entry.id, reason)
             logger.error(

@@ -30,6 +30,7 @@ class Handling:
     replay_id: str
     worker: str | None = None
     reported: Receipt | None = None
+    is_over: bool = False
 
 
 _current: ContextVar[Handling | None] = ContextVar("dlq_handling", default=None)
@@ -45,6 +46,9 @@ def handling(
     try:
         yield current
     finally:
+        # What the handler has left running still sees it: a failure that comes only now is
+        # a dead letter of its own, for the replay is already answered.
+        current.is_over = True
         _current.reset(token)
 
 
@@ -54,7 +58,11 @@ def handling_of(failure: Failure) -> Handling | None:
     An explicit message_id other than the handled one is another dead letter.
     """
     current = _current.get()
-    if current is None or failure.message_id not in (None, current.message.message_id):
+    if (
+        current is None
+        or current.is_over
+        or failure.message_id not in (None, current.message.message_id)
+    ):
         return None
     if current.reported is not None:
         logger.debug("Message %s failed once more in one replay", current.message.message_id)

@@ -27,12 +27,13 @@ ERROR_CHARS = 500
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message and where it is to go. `rejected` says why the other side will not take it
-    as it is: such an entry is kept for a person and not sent by itself."""
+    """A message, where it is to go, and the reason why it is not there yet. `rejected`: the
+    other side will not take it as it is; it is kept for a person and not sent by itself."""
 
     destination: str
     wire: WireMessage
-    rejected: str | None = None
+    reason: str | None = None
+    rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +188,16 @@ class Spool:
 
         return self._file.transaction(work) if self.exists else []
 
-    def retry_rejected(self) -> int:
-        """Let rejected entries be sent again, after their cause was mended. Returns: how many."""
-        return self._update("SET rejected = 0 WHERE rejected = 1", [()]) if self.exists else 0
+    def retry_rejected(self, destination: str) -> int:
+        """Let its rejected entries be sent again, after their cause was mended.
+
+        Returns: how many.
+        """
+        if not self.exists:
+            return 0
+        return self._update(
+            "SET rejected = 0 WHERE rejected = 1 AND destination = ?", [(destination,)]
+        )
 
     def readdress(self, old: str, new: str) -> int:
         """Give the entries of a destination that is no more to another. Returns: how many."""
@@ -230,8 +238,8 @@ def _row(message: Addressed) -> dict[str, Any]:
         "properties": properties,
         "bytes": len(wire.body) + len(headers) + len(properties) + ROW_BYTES,
         "created_at": iso_z(dt.datetime.now(dt.UTC)),
-        "last_error": message.rejected[:ERROR_CHARS] if message.rejected is not None else None,
-        "rejected": message.rejected is not None,
+        "last_error": message.reason[:ERROR_CHARS] if message.reason is not None else None,
+        "rejected": message.rejected,
     }
 
 

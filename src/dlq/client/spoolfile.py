@@ -55,7 +55,7 @@ CREATE TRIGGER entry_moved AFTER UPDATE OF destination ON entries BEGIN
 END;
 """
 
-BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_S = 4.0
 """For another process's transaction. Callers bound their own wait: see `writer.py`."""
 SETUP_TIMEOUT_S = 5.0
 FORK_TIMEOUT_S = 5.0

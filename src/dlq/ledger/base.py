@@ -35,6 +35,7 @@ class Arrival:
     replay_id: str | None = None  # it answers this replay: a worker failed again
     worker: str | None = None  # that worker, if it says its name
     returned: bool = False  # it came back because its time in the retry queue ran out
+    rejected: bool = False  # a consumer rejected it without a word: the story stays as it was
 
 
 class Disposition(StrEnum):

@@ -198,18 +198,26 @@ def _answer(
             replay_budget=replay_budget,
         )
         return Disposition.RETURNED
+    what = arrival.message.error_message if arrival.rejected else arrival.title
     close(
         connection,
         row,
         Outcome.FAILED,
         actor=ACTOR,
-        reason=f"failed again: {arrival.title}",
+        reason=f"failed again: {what}",
         at=now,
         replay_budget=replay_budget,
         worker=arrival.worker,
         error=arrival.message.error_message,
-        latest_envelope=write_envelope(arrival.wire),
-        latest_body=arrival.wire.body,
-        **_facts(arrival),
+        **({} if arrival.rejected else _newest(arrival)),
     )
     return Disposition.FAILED_AGAIN
+
+
+def _newest(arrival: Arrival) -> dict[str, Any]:
+    """The newest failure report, which is shown from now on."""
+    return {
+        "latest_envelope": write_envelope(arrival.wire),
+        "latest_body": arrival.wire.body,
+        **_facts(arrival),
+    }

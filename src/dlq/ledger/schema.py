@@ -86,7 +86,7 @@ replays = Table(
     Column("outcome_at", Instant),
     Column("worker", CleanText),
     Column("error", CleanText),
-    Column("lease_id", Text),
+    Column("lease_id", CleanText),
     Column("leased_by", CleanText),
     Column("leased_until", Instant),
     sqlite_autoincrement=True,

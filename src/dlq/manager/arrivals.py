@@ -32,13 +32,8 @@ def arrival_of(
     """
     decoded = decode(wire)
     death = _death_in(wire, retry_queue)
-    returned = death is not None and death.reason == "expired"
+    rejected = death is not None and death.reason != "expired"
     message = decoded.message
-    if death is not None and not returned:
-        # A worker rejected the replay without a word: the broker's account is the new error.
-        message = message.model_copy(
-            update={"error_message": death.sentence(), "stack_trace": None, "category": None}
-        )
     diagnosis = _diagnosis(message, decoded)
     cause = cause_of(message, diagnosis)
     return Arrival(
@@ -48,6 +43,8 @@ def arrival_of(
                 "category": diagnosis.category.value,
                 "http_status": diagnosis.http_status,
                 "error_class": diagnosis.error_class,
+                # The broker's account is all there is of a rejected replay.
+                **({"error_message": death.sentence()} if death and rejected else {}),
             }
         ),
         form=decoded.form,
@@ -58,7 +55,8 @@ def arrival_of(
         title=cause.title,
         replay_id=_short(wire, REPLAY_ID_HEADER, 64),
         worker=_short(wire, WORKER_HEADER, SHORTSTR_BYTES),
-        returned=returned,
+        returned=death is not None and not rejected,
+        rejected=rejected,
     )
 
 

@@ -24,7 +24,7 @@ INSPECT_TIMEOUT_S = 2.0
 INSPECT_MAX_AGE_S = 0.5
 TOPOLOGY_TIMEOUT_S = 10.0
 TOPOLOGY_RETRY_S = 2.0
-CLOSE_S = 1.0
+CLOSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,21 @@ class Broker:
     def report(self) -> BrokerReport:
         parts = (self.publisher, self._failures, self._outcomes)
         down = next((part for part in parts if not part.is_up), None)
-        problem = self._problem or (down.last_error if down is not None else None)
+        problem = self._problem or (down.last_error if down is not None else self._missing())
         return BrokerReport(down is None, list(self._mismatches), problem)
+
+    def mend(self) -> None:
+        """Declare again what somebody has deleted; bounded, and never raises."""
+        try:
+            self._control.ensure_topology(INSPECT_TIMEOUT_S)
+        except DLQError as error:
+            logger.warning("A queue is missing and cannot be declared: %s", error)
+        else:
+            logger.warning("A queue was missing; exchange, queues and bindings are declared again")
+
+    def _missing(self) -> str | None:
+        gone = [name for name, depth in self.inspect().items() if depth is None]
+        return f"missing, or not telling its depth: {', '.join(gone)}" if gone else None
 
     def inspect(self) -> dict[str, QueueDepth | None]:
         """Depth and consumers by queue; None where the broker does not say. Asked anew when

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 STORAGE_RETRY_MAX_S = 15.0
 ACK_WAIT_S = 5.0
 IDLE_WAIT_S = 0.2
-CLOSE_S = 0.2
+CLOSE_S = 0.5
 
 Store = Callable[[Sequence["Delivery"]], list[int]]
 """Commits a batch. Returns the rows that `settled` must hear of once their acks are taken."""
@@ -85,7 +85,7 @@ class Intake:
         self.ask_to_stop()
         if self._thread.is_alive():
             self._thread.join(max(until - time.monotonic(), 0.0))
-        self._consumer.close(max(until - time.monotonic(), CLOSE_S))
+        self._consumer.close(CLOSE_S)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from dlq.errors import (
@@ -35,6 +37,8 @@ from dlq.transport.base import Publisher
 
 logger = logging.getLogger(__name__)
 
+WAIT_SLICE_S = 0.2
+STOP_WAIT_S = 1.0
 CERTAIN_REFUSALS = (PublishNacked, PublishReturned, PublishRejected)
 
 
@@ -48,15 +52,29 @@ class Refusal:
 
 
 class Replayer:
-    """Replays dead letters; `publisher` None is the embedded shape."""
+    """Replays dead letters; `publisher` None is the embedded shape.
+
+    Args:
+        stopping: once set, nothing more is begun, and waits are cut short.
+        on_returned: called when the retry queue turns out not to be there.
+    """
 
     def __init__(
-        self, ledger: Ledger, publisher: Publisher | None, metrics: Metrics, settings: Settings
+        self,
+        ledger: Ledger,
+        publisher: Publisher | None,
+        metrics: Metrics,
+        settings: Settings,
+        *,
+        stopping: threading.Event,
+        on_returned: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._metrics = metrics
         self._timeout_s = settings.confirm_timeout_s
+        self._stopping = stopping
+        self._on_returned = on_returned
         self._pool = ThreadPoolExecutor(
             settings.replay_concurrency, thread_name_prefix="dlq-replay"
         )
@@ -130,6 +148,11 @@ class Replayer:
 
     def _one(self, message_id: str, actor: str, max_retries: int | None) -> Replay:
         publisher = self._publisher
+        if self._stopping.is_set():
+            raise BrokerUnavailable(
+                f"Message {message_id} was not replayed: the manager is stopping. Nothing was "
+                "changed; ask again when it is back."
+            )
         if publisher is not None and not publisher.is_up:
             self._ledger.get(message_id)  # an unknown id is "not found", broker or not
             raise BrokerUnavailable(
@@ -151,10 +174,13 @@ class Replayer:
 
     def _conclude(self, replay: Replay, confirmed: Future[None]) -> None:
         """Wait for the broker's word, and record what it means."""
+        self._wait(confirmed)
         try:
-            confirmed.result(self._timeout_s)
+            confirmed.result(0)
         except CERTAIN_REFUSALS as error:
             self._ledger.abandon_replay(replay.replay_id, str(error))
+            if isinstance(error, PublishReturned):
+                self._on_returned()
             raise
         except (TimeoutError, BrokerUnavailable) as error:
             # It may have arrived or not, so it must not be offered for another replay.
@@ -164,6 +190,14 @@ class Replayer:
                 "under the same replay_id when the broker answers; do not replay it by hand."
             ) from error
         self._ledger.confirm_replay(replay.replay_id)
+
+    def _wait(self, confirmed: Future[None]) -> None:
+        """Up to the time-out; a stop cuts it short, for the broker may be a black hole."""
+        until = time.monotonic() + self._timeout_s
+        while not confirmed.done() and (rest_s := until - time.monotonic()) > 0:
+            if self._stopping.is_set():
+                rest_s, until = min(rest_s, STOP_WAIT_S), 0.0
+            wait([confirmed], min(rest_s, WAIT_SLICE_S) if until else rest_s)
 
 
 def _wire_of(replay: Replay, letter: DeadLetter) -> WireMessage:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import socket
+import threading
 from types import FrameType
 from typing import Any
 
@@ -18,8 +20,11 @@ from dlq.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-GRACEFUL_S = 4
+GRACEFUL_S = 3
 """For requests in flight; with the manager's own stop it all stays within 10 s."""
+LAST_RESORT_S = 9.0
+"""A database that is frozen, not down, never answers a query under way, and no thread that
+waits for it can be ended. Nothing is lost by an end there: what is not committed was not acked."""
 
 
 class _Server(uvicorn.Server):
@@ -31,10 +36,19 @@ class _Server(uvicorn.Server):
         self._manager = manager
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self._manager.stopping.is_set():
+            last_resort = threading.Timer(LAST_RESORT_S, _end_now)
+            last_resort.daemon = True
+            last_resort.start()
         self._manager.stopping.set()
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True  # Ctrl-C twice: now
         self.should_exit = True
+
+
+def _end_now() -> None:
+    logger.error("Threads still run %.0f s after the stop; ending without them", LAST_RESORT_S)
+    os._exit(0)
 
 
 def serve(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from dlq.ledger.base import Ledger
 from dlq.manager.access import check_binding
 from dlq.manager.broker import Broker
 from dlq.manager.ingest import Ingest
+from dlq.manager.ledger_probe import LedgerProbe
 from dlq.manager.metrics import Metrics
 from dlq.manager.replay import Replayer
 from dlq.manager.sweeper import Sweeper
@@ -20,8 +21,8 @@ from dlq.states import State
 
 logger = logging.getLogger(__name__)
 
-STOP_S = 5.0
-"""Bound of stopping: with the 4 s for requests in flight it stays within 10 s."""
+STOP_S = 4.0
+"""Bound of stopping: with the 3 s for requests in flight it stays within 10 s."""
 
 
 class Manager:
@@ -44,9 +45,17 @@ class Manager:
         self.ingest = Ingest(self.ledger, self.metrics, retry_queue=settings.retry_queue)
         self.broker = self._broker() if settings.amqp_url else None
         publisher = self.broker.publisher if self.broker else None
-        self.replayer = Replayer(self.ledger, publisher, self.metrics, settings)
-        self.metrics.watch(self.ledger, self.depths)
         self.stopping = threading.Event()
+        self.replayer = Replayer(
+            self.ledger,
+            publisher,
+            self.metrics,
+            settings,
+            stopping=self.stopping,
+            on_returned=self.broker.mend if self.broker else lambda: None,
+        )
+        self.metrics.watch(self.ledger, self.depths)
+        self.probe = LedgerProbe(self.ledger)
         self.sweeper = Sweeper(self.ledger, self.replayer, settings)
 
     def start(self) -> None:

@@ -79,13 +79,13 @@ def list_tokens(path: Path) -> list[Token]:
         SettingsError: the file cannot be read, or is not what `create_token` writes.
     """
     try:
-        text = path.read_text("utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise SettingsError(f"The tokens file {path} cannot be read: {error.strerror}.") from error
     try:
-        return [_token(entry) for entry in json.loads(text)["tokens"]]
+        return [_token(entry) for entry in json.loads(content)["tokens"]]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"The tokens file {path} is damaged. Expected what `dlq token create` writes; "
@@ -130,7 +130,7 @@ class TokenStore:
         digest = _hash(secret)
         found = None
         for token in self._tokens:
-            if secrets.compare_digest(token.sha256, digest):
+            if secrets.compare_digest(token.sha256.encode(), digest.encode()):
                 found = token
         return found
 

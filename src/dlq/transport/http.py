@@ -33,7 +33,7 @@ BATCH_BYTES = 8 * MIB
 BACKLOG_BYTES = 128 * MIB
 """Held at most while the manager does not answer; beyond it a publish fails at once."""
 ANSWER_CHARS = 300
-_TOKEN_HINT = "Set DLQ_TOKEN to a token of the role operator; the messages are kept until then."
+_TOKEN_HINT = "Set DLQ_TOKEN to a token of the role operator; the messages are kept until then."  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,11 +128,19 @@ class Dealer:
                 self._source.reported(task)
                 self._failed(task, "reported by its handler")
             case Unhandled(why):
-                self._source.decline(task, why)
-                self._count("released")
-                logger.warning("replay of %s declined: %s", task.message.message_id, why)
+                self._decline(task, current, why)
             case Interrupted():
                 self._release(task)
+
+    def _decline(self, task: Task, current: Handling, why: str) -> None:
+        logger.warning("replay of %s declined: %s", task.message.message_id, why)
+        if task.replay_id is None:
+            # Put into the queue by hand: no ledger row waits for it, so it becomes one.
+            self._source.fail(task, current, NoHandler(why), 0)
+            self._failed(task, "no handler")
+        else:
+            self._source.decline(task, why)
+            self._count("released")
 
     def _succeed(self, task: Task) -> None:
         self._source.succeed(task)

@@ -50,7 +50,7 @@ async def live() -> dict[str, str]:
 @router.get("/health/ready", summary="Can it serve?", responses=problems())
 def ready(manager: TheManager) -> dict[str, str]:
     """200 once the ledger answers. The broker may be away: the ledger is served meanwhile."""
-    manager.ledger.ping()
+    manager.probe.ping()
     return {"status": "ready"}
 
 
@@ -61,7 +61,7 @@ def metrics(manager: TheManager, _: Viewer) -> Response:
 
 def _ledger_health(manager: Manager) -> LedgerHealth:
     try:
-        manager.ledger.ping()
+        manager.probe.ping()
     except LedgerError as error:
         return LedgerHealth(ok=False, problem=str(error))
     return LedgerHealth(ok=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
 
 from dlq.manager.api.schemas.bounds import MAX_BATCH, example
+from dlq.payload import clean_text
 
 
 class ReplayRequest(BaseModel):
     model_config = example(message_ids=["msg-id-1", "msg-id-2", "msg-id-3"], max_retries=3)
 
-    message_ids: list[str] = Field(min_length=1, max_length=MAX_BATCH)
+    message_ids: list[Annotated[str, AfterValidator(clean_text)]] = Field(
+        min_length=1, max_length=MAX_BATCH
+    )
     max_retries: int = Field(3, ge=1, le=100, description="Tries granted to the worker.")
 
 
