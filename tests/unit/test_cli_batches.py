@@ -200,7 +200,9 @@ def test_ctrl_c_tells_what_was_done(
 # --- output that cannot be written -------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [["export"], ["replay", "a", "--json"], ["token", "list"]])
+@pytest.mark.parametrize(
+    "command", [["export"], ["replay", "a", "--json"], ["token", "list"], ["--help"]]
+)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_behind_stdout_is_one_line_and_exit_1(
     command: list[str], unbuffered: str, manager: FakeManager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -25,20 +26,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: Sequence[str] | None) -> NoReturn:
     from dlq.cli.app import app
     from dlq.cli.exits import exit_code_of
-    from dlq.cli.output import print_error
+    from dlq.cli.output import output_trouble, print_error
     from dlq.errors import DLQError
 
     code: int | str | None = 0
+    told = False
     try:
         app(args=None if arguments is None else list(arguments), prog_name="dlq")
     except DLQError as error:
         print_error(str(error))
-        code = exit_code_of(error)
+        code, told = exit_code_of(error), True
+    except OSError as error:  # of the help, which Typer writes
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        print_error(str(output_trouble(error)))
+        code, told = 1, True
     except KeyboardInterrupt:
         code = 130
     except SystemExit as ended:
         code = ended.code
-    trouble = _flush(told=bool(code))
+    trouble = _flush(told=told)
     sys.exit(code or trouble)
 
 
