@@ -179,7 +179,7 @@ def test_a_replay_that_fails_again_brings_the_new_error(ledger: Ledger) -> None:
         category="auth",
         fingerprint="c" * 16,
         title="Unauthorized",
-        source_service="retry-worker",
+        worker="retry-worker",
     )
     (result,) = ledger.ingest([report])
     assert (result.message_id, result.disposition) == ("m-1", Disposition.FAILED_AGAIN)

@@ -120,9 +120,12 @@ def from_wire(
     )
 
 
-def failed_again(message_id: str, replay_id: str | None, **fields: Any) -> Arrival:
+def failed_again(
+    message_id: str, replay_id: str | None, *, worker: str | None = None, **fields: Any
+) -> Arrival:
     """The report of a worker whose replay of this dead letter failed."""
-    return dataclasses.replace(an_arrival(message_id, **fields), replay_id=replay_id)
+    arrival = an_arrival(message_id, **fields)
+    return dataclasses.replace(arrival, replay_id=replay_id, worker=worker)
 
 
 def stored(ledger: Ledger, **fields: Any) -> str:

@@ -21,7 +21,7 @@ from dlq.transport.base import Delivery
 logger = logging.getLogger(__name__)
 
 INSPECT_TIMEOUT_S = 2.0
-INSPECT_MAX_AGE_S = 0.5
+INSPECT_MAX_AGE_S = 0.05
 TOPOLOGY_TIMEOUT_S = 10.0
 TOPOLOGY_RETRY_S = 2.0
 CLOSE_S = 0.5
@@ -103,8 +103,8 @@ class Broker:
         return f"missing, or not telling its depth: {', '.join(gone)}" if gone else None
 
     def inspect(self) -> dict[str, QueueDepth | None]:
-        """Depth and consumers by queue; None where the broker does not say. Asked anew when
-        older than half a second, so that many requests at once cost one look."""
+        """Depth and consumers by queue; None where the broker does not say. Many
+        requests at once share one look."""
         with self._depths_lock:
             if time.monotonic() - self._depths_at > INSPECT_MAX_AGE_S:
                 self._depths = self._look()
