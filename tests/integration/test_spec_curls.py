@@ -124,7 +124,7 @@ def test_the_statistics_are_as_specified(manager: ManagerProcess, shell: Shell) 
     }
     assert stats["queue_stats"]["enrichment.dlq.queue"] == 3
     embedded = "DLQ_BROKER_URL" not in manager.environment
-    tapped = (
+    tap = (
         """curl http://localhost:8024/dlq/stats | jq '.queue_stats."enrichment.dlq.analysis"'"""
     )
     copies = "0\n" if embedded else "3\n"
