@@ -124,9 +124,7 @@ def test_the_statistics_are_as_specified(manager: ManagerProcess, shell: Shell) 
     }
     assert stats["queue_stats"]["enrichment.dlq.queue"] == 3
     embedded = "DLQ_BROKER_URL" not in manager.environment
-    tap = (
-        """curl http://localhost:8024/dlq/stats | jq '.queue_stats."enrichment.dlq.analysis"'"""
-    )
+    tap = """curl http://localhost:8024/dlq/stats | jq '.queue_stats."enrichment.dlq.analysis"'"""
     copies = "0\n" if embedded else "3\n"
     until(lambda: shell(tap) == copies, 10, "the analysis queue did not get its copies")
 
