@@ -11,7 +11,7 @@ import datetime as dt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dlq.errors import InvalidInput
-from dlq.message import UtcDatetime, WireMessage, new_message_id
+from dlq.message import REPLAY_ID_HEADER, UtcDatetime, WireMessage, new_message_id
 from dlq.states import Outcome
 from dlq.topology import outcome_routing_key
 
@@ -35,7 +35,7 @@ def encode_outcome(report: OutcomeReport, error_type: str) -> WireMessage:
     return WireMessage(
         body=report.model_dump_json().encode("utf-8"),
         routing_key=outcome_routing_key(error_type),
-        headers={"x-replay-id": report.replay_id},
+        headers={REPLAY_ID_HEADER: report.replay_id},
         properties={
             "message_id": new_message_id(),
             "correlation_id": report.replay_id,

@@ -7,14 +7,17 @@ import os
 import sqlite3
 import stat
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from dlq.client import DLQClient
 from dlq.client.spool import Addressed, Spool, SpoolEntry
 from dlq.errors import SpoolError
 from dlq.message import WireMessage
 from dlq.settings import Settings
+from tests.support.publishers import MemoryPublisher
 
 HERE = "amqp://broker/one"
 ELSEWHERE = "amqp://broker/two"
@@ -198,3 +201,27 @@ def test_the_file_shrinks_once_it_is_empty(tmp_path: Path) -> None:
     spool.remove([entry.id for entry in waiting(spool)])
     spool.close()  # the write-ahead log goes into the file
     assert spool.path.stat().st_size < 100_000
+
+
+def test_what_was_confirmed_is_not_sent_again_while_the_disk_refuses_to_forget_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(spool_dir=tmp_path, reconnect_max_s=0.05)
+    publisher = MemoryPublisher()
+    spool = Spool(settings)
+    wires = [WireMessage(b"{}", "k", properties={"message_id": str(n)}) for n in range(3)]
+    spool.append([Addressed(publisher.destination, wire) for wire in wires])
+    refusals: list[Sequence[int]] = []
+
+    def full(_: Spool, ids: Sequence[int]) -> None:
+        refusals.append(ids)
+        raise SpoolError("disk full")
+
+    monkeypatch.setattr(Spool, "remove", full)
+    with DLQClient(settings, open_publisher=publisher) as dlq:
+        assert not dlq.flush(1.0)
+        assert len(refusals) > 3, "the drainer did not meet the full disk again and again"
+        assert publisher.confirmed_ids == ["0", "1", "2"]
+        monkeypatch.undo()
+        assert dlq.flush(10)
+    assert publisher.confirmed_ids == ["0", "1", "2"]

@@ -133,7 +133,7 @@ class Replayer:
         if not open_replays or not self._publisher.is_up:
             return 0
         publisher = self._publisher
-        sent = [(r, publisher.publish(_wire_of(r, letter))) for r, letter in open_replays]
+        sent = [(r, publisher.publish(wire_of(r, letter))) for r, letter in open_replays]
         confirmed_count = 0
         for replay, confirmed in sent:
             try:
@@ -169,7 +169,7 @@ class Replayer:
         if publisher is None:
             self._ledger.confirm_replay(replay.replay_id)
         else:
-            self._conclude(replay, publisher.publish(_wire_of(replay, letter)))
+            self._conclude(replay, publisher.publish(wire_of(replay, letter)))
         return replay
 
     def _conclude(self, replay: Replay, confirmed: Future[None]) -> None:
@@ -194,13 +194,14 @@ class Replayer:
     def _wait(self, confirmed: Future[None]) -> None:
         """Up to the time-out; a stop cuts it short, for the broker may be a black hole."""
         until = time.monotonic() + self._timeout_s
-        while not confirmed.done() and (rest_s := until - time.monotonic()) > 0:
-            if self._stopping.is_set():
-                rest_s, until = min(rest_s, STOP_WAIT_S), 0.0
-            wait([confirmed], min(rest_s, WAIT_SLICE_S) if until else rest_s)
+        while not self._stopping.is_set() and (rest_s := until - time.monotonic()) > 0:
+            if wait([confirmed], min(rest_s, WAIT_SLICE_S)).done:
+                return
+        wait([confirmed], STOP_WAIT_S if self._stopping.is_set() else 0)
 
 
-def _wire_of(replay: Replay, letter: DeadLetter) -> WireMessage:
+def wire_of(replay: Replay, letter: DeadLetter) -> WireMessage:
+    """What goes to the worker, over AMQP or in a lease."""
     return replay_of(
         letter.wire,
         routing_key=replay.routing_key,

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from dlq.ledger.base import Lease
 from dlq.manager.api.schemas.bounds import example
 from dlq.manager.api.schemas.letters import IncomingMessage
-from dlq.message import DLQMessage, UtcDatetime, replay_of
+from dlq.manager.replay import wire_of
+from dlq.message import DLQMessage, UtcDatetime
 from dlq.payload import representable
 
 
@@ -41,15 +42,7 @@ class LeaseView(BaseModel):
     @classmethod
     def of(cls, lease: Lease) -> LeaseView:
         replay, letter = lease.replay, lease.dead_letter
-        wire = replay_of(
-            letter.wire,
-            routing_key=replay.routing_key,
-            message_id=replay.message_id,
-            replay_id=replay.replay_id,
-            number=replay.number,
-            max_retries=replay.max_retries,
-            replayed_at=replay.started_at,
-        )
+        wire = wire_of(replay, letter)
         return cls(
             lease_id=lease.lease_id,
             expires_at=lease.expires_at,
