@@ -5,16 +5,20 @@ from __future__ import annotations
 import random
 
 
-def full_jitter(attempt: int, *, base_s: float, cap_s: float) -> float:
+def full_jitter(
+    attempt: int, *, base_s: float, cap_s: float, source: random.Random | None = None
+) -> float:
     """Seconds to wait before try `attempt` + 1: uniform between 0 and the exponential bound.
 
     Args:
         attempt: failures so far, from 1.
         base_s: bound after the first failure; doubles with each further one.
         cap_s: the bound never exceeds it.
+        source: of the randomness, for schedules that can be repeated; None: the module's own.
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter".
     """
-    return random.uniform(0.0, bound(attempt, base_s=base_s, cap_s=cap_s))  # noqa: S311
+    limit = bound(attempt, base_s=base_s, cap_s=cap_s)
+    return source.uniform(0.0, limit) if source else random.uniform(0.0, limit)  # noqa: S311
 
 
 def equal_jitter(attempt: int, *, base_s: float, cap_s: float) -> float:

@@ -15,12 +15,16 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from dlq.errors import SettingsError
+from dlq.errors import InvalidInput, SettingsError
+from dlq.pace import EVERY_OTHER, Limits, parse_limits
 
 DAY_MS = 24 * 60 * 60 * 1000
 DAY_S = 24 * 60 * 60
 MIB = 1024 * 1024
 NAME = "songnodes-dlq"
+DEFAULT_PROVIDER_LIMITS = (
+    "spotify=10/s:10,musicbrainz=1/s,lastfm=5/s:5,audio_analysis=2/s:2,*=10/s:10"
+)
 
 
 def _rabbitmq(default: Any, name: str, description: str, **rules: Any) -> Any:
@@ -118,7 +122,48 @@ class Settings(BaseSettings):
     # --- manager ---
     ingest_batch: int = Field(500, ge=1, le=5000, description="Most messages in one commit.")
     prefetch: int = Field(500, ge=1, le=2000, description="Deliveries the manager holds unacked.")
-    replay_concurrency: int = Field(5, ge=1, le=100, description="Replays at once in a batch.")
+    replay_concurrency: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Replays at once: in a batch, of one job, and of what one provider's "
+        "schedule sends by itself.",
+    )
+    replay_slot_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a replay without an outcome counts as one of those, since a "
+        "consumer may never report.",
+    )
+    provider_limits: str = Field(
+        "",
+        description="What providers allow, and bursts: spotify=10/s:20,musicbrainz=1/s. "
+        "`*` is every other. Added to the defaults: "
+        f"{DEFAULT_PROVIDER_LIMITS}.",
+    )
+    pace_headroom: float = Field(
+        0.1, ge=0, lt=1, description="Share of each provider's limit that is left unused."
+    )
+    replay_targets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Routing keys (comma separated) that a job may name instead of the retry "
+        "queue of each dead letter's own type.",
+    )
+    canary_wait_s: float = Field(
+        900.0, gt=0, description="How long a job waits for the outcomes of its canary."
+    )
+    auto_retry: bool = Field(
+        True, description="Replay by itself what the retry policies say, once a worker is there."
+    )
+    policies_file: Path | None = Field(
+        None, description="Retry policies (YAML). Default: the ones that are shipped."
+    )
+    circuit_failures: int = Field(
+        5, ge=1, description="Replays of a provider that fail in a row until its circuit opens."
+    )
+    circuit_cooldown_s: float = Field(
+        60.0, gt=0, description="Until the first probe; doubles with each that fails, to an hour."
+    )
     replay_budget: int = Field(
         6, ge=1, description="Failed replays after which a dead letter is parked."
     )
@@ -145,7 +190,16 @@ class Settings(BaseSettings):
         "info", description="Least level that is logged."
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("provider_limits")
+    @classmethod
+    def _readable_limits(cls, value: str) -> str:
+        try:
+            parse_limits(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("allowed_hosts", "replay_targets", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -210,6 +264,13 @@ class Settings(BaseSettings):
         host = f"[{self.rabbitmq_host}]" if ":" in self.rabbitmq_host else self.rabbitmq_host
         vhost = quote(self.rabbitmq_vhost, safe="")
         return f"amqp://{user}:{password}@{host}:{self.rabbitmq_port}/{vhost}"
+
+    @property
+    def limits(self) -> Limits:
+        """What each provider allows: what is set, over the defaults."""
+        named = parse_limits(DEFAULT_PROVIDER_LIMITS) | parse_limits(self.provider_limits)
+        others = named.pop(EVERY_OTHER)
+        return Limits(named, others, headroom=self.pace_headroom)
 
     @property
     def resolved_ledger_url(self) -> str:

@@ -9,17 +9,20 @@ import uuid
 import pytest
 
 from dlq.errors import IllegalTransition, NotFound
-from dlq.ledger.base import Disposition, Filter, Ledger
+from dlq.ledger.base import Disposition, Ledger
 from dlq.message import WireMessage, replay_of
 from dlq.outcome import OutcomeReport
+from dlq.query import Filter, where
 from dlq.states import Outcome, State
 from tests.support.ledger import (
     A_MOMENT,
     RETRY_KEY,
     an_arrival,
+    brought_back,
     failed_again,
     from_wire,
     now,
+    recorded,
     replaying,
     stored,
 )
@@ -103,7 +106,7 @@ def test_a_confirmed_or_closed_replay_cannot_be_abandoned(ledger: Ledger, pendin
     confirmed = replaying(ledger, pending)
     ledger.abandon_replay(confirmed, "too late")
     assert ledger.get(pending).state is State.REPLAYING
-    assert ledger.record_outcome(_report(pending, confirmed))
+    assert recorded(ledger, _report(pending, confirmed))
     ledger.abandon_replay(confirmed, "too late")
     ledger.abandon_replay("no such replay", "too late")
     assert ledger.get(pending).state is State.RESOLVED
@@ -125,7 +128,7 @@ def test_unconfirmed_replays_are_found_again(ledger: Ledger) -> None:
 
 def test_success_resolves(ledger: Ledger, pending: str) -> None:
     replay_id = replaying(ledger, pending)
-    assert ledger.record_outcome(_report(pending, replay_id, detail="enriched"))
+    assert recorded(ledger, _report(pending, replay_id, detail="enriched"))
     assert ledger.get(pending).state is State.RESOLVED
     (replay,) = ledger.replays(pending)
     assert (replay.outcome, replay.worker, replay.error) == (Outcome.SUCCEEDED, "w", None)
@@ -139,15 +142,15 @@ def test_success_resolves(ledger: Ledger, pending: str) -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_an_outcome_counts_once(ledger: Ledger, pending: str, outcome: Outcome) -> None:
     replay_id = replaying(ledger, pending)
-    assert ledger.record_outcome(_report(pending, replay_id, outcome))
-    assert not ledger.record_outcome(_report(pending, replay_id, outcome))
+    assert recorded(ledger, _report(pending, replay_id, outcome))
+    assert not recorded(ledger, _report(pending, replay_id, outcome))
     assert len(ledger.history(pending)) == 3
 
 
 def test_a_late_or_forged_outcome_changes_nothing(ledger: Ledger, pending: str) -> None:
     other = stored(ledger)
     late = replaying(ledger, pending)
-    ledger.return_overdue(now() + A_MOMENT, 10)
+    brought_back(ledger, now() + A_MOMENT, 10)
     current, of_other = replaying(ledger, pending), replaying(ledger, other)
     for message_id, replay_id in (
         (pending, late),
@@ -155,14 +158,14 @@ def test_a_late_or_forged_outcome_changes_nothing(ledger: Ledger, pending: str) 
         (pending, "guessed"),
         ("nobody", current),
     ):
-        assert not ledger.record_outcome(_report(message_id, replay_id))
+        assert not recorded(ledger, _report(message_id, replay_id))
     assert ledger.get(pending).state is State.REPLAYING
     assert ledger.get(other).state is State.REPLAYING
 
 
 def test_without_a_word_of_success_it_stays_in_the_dlq(ledger: Ledger, pending: str) -> None:
     for outcome in (Outcome.PRESUMED, Outcome.RETURNED):
-        assert ledger.record_outcome(_report(pending, replaying(ledger, pending), outcome))
+        assert recorded(ledger, _report(pending, replaying(ledger, pending), outcome))
         assert ledger.get(pending).state is State.PENDING
 
 
@@ -188,7 +191,7 @@ def test_a_replay_that_fails_again_brings_the_new_error(ledger: Ledger) -> None:
     assert kept.wire == original.wire, "a replay sends the original"
     assert (kept.state, kept.replay_count) == (State.PENDING, 1)
     assert (kept.category, kept.fingerprint, kept.title) == ("auth", "c" * 16, "Unauthorized")
-    assert ledger.count(Filter(error_type="lastfm", category="auth")) == 1
+    assert ledger.count(where(error_type="lastfm", category="auth")) == 1
     (replay,) = ledger.replays("m-1")
     assert (replay.outcome, replay.error) == (Outcome.FAILED, "401 Unauthorized")
     assert replay.worker == "retry-worker"
@@ -224,7 +227,7 @@ def test_it_is_parked_when_the_replay_budget_is_spent(ledger: Ledger, pending: s
 def test_a_failed_report_by_outcome_charges_the_budget_too(ledger: Ledger, pending: str) -> None:
     for _ in range(3):
         replay_id = replaying(ledger, pending)
-        assert ledger.record_outcome(_report(pending, replay_id, Outcome.FAILED, "no luck"))
+        assert recorded(ledger, _report(pending, replay_id, Outcome.FAILED, "no luck"))
     assert ledger.get(pending).state is State.PARKED
     assert ledger.replays(pending)[-1].error == "no luck"
 
@@ -291,15 +294,15 @@ def test_what_is_overdue_is_brought_back(ledger: Ledger) -> None:
     ids = [stored(ledger) for _ in range(3)]
     for message_id in ids:
         replaying(ledger, message_id)
-    assert ledger.return_overdue(now() - A_MOMENT, 10) == 0
-    assert ledger.return_overdue(now() + A_MOMENT, 2) == 2
+    assert brought_back(ledger, now() - A_MOMENT, 10) == 0
+    assert brought_back(ledger, now() + A_MOMENT, 2) == 2
     assert [ledger.get(message_id).state for message_id in ids] == [
         State.PENDING,
         State.PENDING,
         State.REPLAYING,
     ]
     assert ledger.replays(ids[0])[0].outcome is Outcome.RETURNED
-    assert ledger.return_overdue(now() + A_MOMENT, 10) == 1
+    assert brought_back(ledger, now() + A_MOMENT, 10) == 1
 
 
 # --- leases ------------------------------------------------------------------------------
@@ -366,7 +369,7 @@ def test_a_released_lease_is_free_again(ledger: Ledger, pending: str) -> None:
 def test_an_outcome_ends_the_lease(ledger: Ledger, pending: str) -> None:
     replay_id = replaying(ledger, pending)
     (lease,) = ledger.lease("w", limit=1, ttl_s=60)
-    assert ledger.record_outcome(_report(pending, replay_id))
+    assert recorded(ledger, _report(pending, replay_id))
     with pytest.raises(NotFound):
         ledger.leased(lease.lease_id)
     assert ledger.lease("other", limit=1, ttl_s=60) == []
@@ -375,7 +378,7 @@ def test_an_outcome_ends_the_lease(ledger: Ledger, pending: str) -> None:
 def test_what_is_held_by_a_live_lease_is_not_overdue(ledger: Ledger, pending: str) -> None:
     replaying(ledger, pending)
     (lease,) = ledger.lease("w", limit=1, ttl_s=60)
-    assert ledger.return_overdue(now() + A_MOMENT, 10) == 0
+    assert brought_back(ledger, now() + A_MOMENT, 10) == 0
     ledger.extend_lease(lease.lease_id, -1)
-    assert ledger.return_overdue(now() + A_MOMENT, 10) == 1
+    assert brought_back(ledger, now() + A_MOMENT, 10) == 1
     assert ledger.get(pending).state is State.PENDING

@@ -81,6 +81,9 @@ def test_the_story_comes_out_as_told_and_leaves_nothing_behind(tmp_path: Path) -
     assert f"crawls a page of {TRACKS} tracks" in text
     for broken in ("auth", "rate_limit", "network", "not_found", "invalid_data"):
         assert broken in text.partition("3. The causes are mended")[0], text
+    assert "are left out" in text
+    assert "The canary holds: " in text
+    assert re.search(r"The job is finished: \d+ succeeded", text)
     assert f"{plan.lost_causes} remain, and why" in text
     assert text.count("✓") == 4
     assert "✗" not in text
@@ -96,6 +99,9 @@ def test_it_stays_up_until_ctrl_c_and_takes_everything_down(staying: Demo, tmp_p
     )
     assert staying.process.poll() is None, staying.output
     assert httpx2.get(f"{staying.url}/dlq/stats").json()["total_messages"] > 0
+    [job] = httpx2.get(f"{staying.url}/dlq/jobs").json()
+    assert (job["state"], job["canary"]["passed"]) == ("finished", True)
+    assert job["succeeded"] + job["failed"] == job["total"]
     children = children_of(staying.process.pid)
     assert len(children) == 2  # manager and worker; the crawl is over
     staying.process.send_signal(signal.SIGINT)

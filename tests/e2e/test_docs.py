@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -28,6 +30,8 @@ from tests.support.waiting import until
 STARTED = "docs/getting-started.md"
 TRACKS = read_tracks(1)
 QUEUES = ("queue", "retry", "analysis", "outcomes")
+AS_SHIPPED = {"DLQ_AUTO_RETRY": "true"}
+"""What a reader has, and most tests have not."""
 
 
 def under(page: str, heading: str, language: str = "bash") -> list[str]:
@@ -61,23 +65,24 @@ def story(terminal: Terminal) -> None:
         published = re.fullmatch(r"confirmed (\S+)\n", terminal.run(fail))
         assert published is not None, "the dead letter was not confirmed"
         message_id = published[1]
-        wait_for(terminal.url, "pending")
+        wait_for(terminal.url, "scheduled")
 
         looked = terminal.run(look)
         [cause] = [
             line for line in looked.splitlines() if "\ttimeout\t" in line and "\t1\t" in line
         ]
         assert "timed out" in cause
-        assert f"{message_id}\tpending\tspotify\ttimeout" in looked
+        assert f"{message_id}\tscheduled\tspotify\ttimeout" in looked
         [group] = json.loads(looked.splitlines()[-1])
         assert (group["error_type"], group["sample_messages"]) == ("spotify", [message_id])
 
         mended = terminal.run(mend)
-        for part in ("Replayed 1 of 1 dead letter.", "enriched Strobe", "1 succeeded"):
+        for part in ("dlq jobs follow", "enriched Strobe", "1 succeeded"):
             assert part in mended
         wait_for(terminal.url, "resolved")
 
         told = terminal.run(became)
+        assert re.search(r"\tfinished\t\S+\t1/1\t100%\t", told), told
         assert re.search(r"^ +resolved +1$", told, re.MULTILINE), told
         assert f"{message_id}\tresolved" in told
 
@@ -91,7 +96,7 @@ def test_every_command_of_getting_started_belongs_to_a_test() -> None:
 
 
 def test_getting_started_leads_from_nothing_to_a_resolved_dead_letter(tmp_path: Path) -> None:
-    story(Terminal(tmp_path))
+    story(Terminal(tmp_path, AS_SHIPPED))
 
 
 def rabbitmq_variables(broker: BrokerNode) -> dict[str, str]:
@@ -107,7 +112,7 @@ def rabbitmq_variables(broker: BrokerNode) -> dict[str, str]:
 def test_getting_started_runs_the_same_over_rabbitmq(broker: BrokerNode, tmp_path: Path) -> None:
     broker.start()
     variables = rabbitmq_variables(broker)
-    terminal = Terminal(tmp_path, variables)
+    terminal = Terminal(tmp_path, {**variables, **AS_SHIPPED})
     story(terminal)
     depths = broker.ctl("list_queues", "-p", variables["RABBITMQ_VHOST"], "name", "messages")
     assert "enrichment.dlq.analysis\t1" in depths, "the story did not go over the broker"
@@ -171,7 +176,7 @@ def fail_as_in(page: str, manager: ManagerProcess, monkeypatch: pytest.MonkeyPat
 
 def test_every_command_of_the_readme_belongs_to_a_test() -> None:
     others = [block for block in blocks("README.md", "bash") if not is_make(block)]
-    assert [block.heading for block in others] == ["Run the manager"] * 2 + ["Replay"] * 2
+    assert [block.heading for block in others] == ["Run the manager"] * 2 + ["Replay"] * 3
     exports, _ = (block.text for block in others[:2])
     for line in exports.splitlines():
         assert line.startswith("export ") or line == "make run", line
@@ -181,7 +186,7 @@ def test_the_readme_captures_shows_and_replays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = next(text for text in under("README.md", "Run the manager") if "curl" in text)
-    replay = under("README.md", "Replay")[0]
+    worker, replay, _ = under("README.md", "Replay")
     [handler, *_] = blocks("docs/worker.md", "python")
     with managed(tmp_path) as (manager, terminal):
         fail_as_in("README.md", manager, monkeypatch)
@@ -201,10 +206,11 @@ def test_the_readme_captures_shows_and_replays(
 
         enrich = "def enrich(track):\n    print('enriched', track['track_name'], flush=True)\n"
         (terminal.clone / "my_pipeline.py").write_text(enrich + handler.text)
-        with terminal.running(replay, answer="y\n") as output:
-            wait_for(manager.url, "resolved")
-        told = output.read_text()
-    for part in ("Replay 1 dead letter?", "Replayed 1 of 1", "enriched Strobe", "1 succeeded"):
+        with terminal.running(worker) as working:
+            told = terminal.answering(replay, "y\n")
+        wait_for(manager.url, "resolved")
+        assert "enriched Strobe" in working.read_text()
+    for part in ("Would replay 1 dead letter", "Replay 1 dead letter?", "1 succeeded"):
         assert part in told
 
 
@@ -221,7 +227,7 @@ def lastfm() -> Iterator[LastFMStandIn]:
 
 
 @pytest.mark.parametrize(
-    ("page", "heading", "number"), [("README.md", "Replay", 1), ("docs/scrapy.md", "Retry", 0)]
+    ("page", "heading", "number"), [("README.md", "Replay", 2), ("docs/scrapy.md", "Retry", 0)]
 )
 def test_the_enrichment_pipelines_failures_are_retried(
     page: str, heading: str, number: int, lastfm: LastFMStandIn, tmp_path: Path
@@ -272,3 +278,124 @@ def test_the_exports_of_the_readme_are_settings(monkeypatch: pytest.MonkeyPatch)
     settings = Settings.load()
     assert settings.amqp_url == "amqp://musicdb:%E2%80%A6@localhost:5672/musicdb"
     assert settings.resolved_ledger_url == "postgresql://dlq:…@localhost/dlq"
+
+
+# --- replay.md ---------------------------------------------------------------------------
+
+REPLAY = "docs/replay.md"
+PATTERNS = "Common error patterns"
+
+
+class Failing(NamedTuple):
+    """One row of the specification's "Common Error Patterns": what fails, and with what."""
+
+    error_type: str
+    errors: tuple[str, ...]
+    categories: frozenset[str]
+
+
+EXAMPLES = {
+    "1. Spotify rate limits": Failing(
+        "spotify",
+        ("Rate limit exceeded: 429 Too Many Requests",),
+        frozenset({"rate_limit"}),
+    ),
+    "2. MusicBrainz rate limits": Failing(
+        "musicbrainz", ("Rate limit: 1 request per second",), frozenset({"rate_limit"})
+    ),
+    "3. Invalid or missing credentials": Failing(
+        "spotify", ("401 Unauthorized: Invalid client credentials",), frozenset({"auth"})
+    ),
+    "4. Network and time-outs": Failing(
+        "general",
+        ("Connection timeout", "DNS resolution failed"),
+        frozenset({"timeout", "network"}),
+    ),
+}
+
+
+def captured(manager: ManagerProcess, failing: Failing, count: int) -> None:
+    with DLQClient(manager.settings) as dlq:
+        for number in range(count):
+            error = RuntimeError(failing.errors[number % len(failing.errors)])
+            item = {"track_id": str(number)}
+            assert dlq.publish_to_dlq(item, error, 3, error_type=failing.error_type).state
+    seen = {letter["category"] for letter in manager.get("/dlq/messages")}
+    assert seen == failing.categories
+
+
+@contextmanager
+def replaying(folder: Path) -> Iterator[tuple[ManagerProcess, Terminal]]:
+    """A manager, and the worker of the page, whose key is wrong while the file `wrong` is there."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with managed(folder, PATH=path) as (manager, terminal):
+        (terminal.clone / "my_pipeline.py").write_text(
+            "import pathlib\n\n"
+            "def handler(message):\n"
+            "    if pathlib.Path('wrong').exists():\n"
+            "        raise RuntimeError('401 Unauthorized: Invalid client credentials')\n"
+        )
+        [worker] = under(REPLAY, PATTERNS)
+        with terminal.running(worker):
+            yield manager, terminal
+
+
+def test_every_example_of_the_replay_page_belongs_to_a_test() -> None:
+    headings = [block.heading for block in blocks(REPLAY, "bash")]
+    assert list(dict.fromkeys(headings)) == ["Replay", PATTERNS, *EXAMPLES, "Off-peak"]
+
+
+@pytest.mark.parametrize("heading", EXAMPLES)
+def test_each_common_error_pattern_is_replayed_as_the_page_says(
+    heading: str, tmp_path: Path
+) -> None:
+    with replaying(tmp_path) as (manager, terminal):
+        captured(manager, EXAMPLES[heading], 4)
+        told = "".join(terminal.answering(block, "y\n") for block in under(REPLAY, heading))
+        wait_for(manager.url, "resolved", 4)
+        [job] = manager.get("/dlq/jobs")
+    assert "Would replay 4 dead letters" in told
+    assert "Of 4 dead letters: 4 succeeded." in told
+    assert (job["state"], job["succeeded"]) == ("finished", 4)
+
+
+def test_a_canary_with_a_wrong_key_stops_the_job_as_the_page_shows(tmp_path: Path) -> None:
+    heading = "3. Invalid or missing credentials"
+    tried, _ = under(REPLAY, heading)
+    shown = under(REPLAY, heading, "text")[0]
+    [why] = re.findall(r"^Why: .*$", shown, re.MULTILINE)
+    with replaying(tmp_path) as (manager, terminal):
+        captured(manager, EXAMPLES[heading], 42)
+        (terminal.clone / "wrong").touch()
+        told = terminal.answering(f"{tried.rstrip()} || test $? = 1\n", "y\n")
+        for line in (why, "Of 42 dead letters: 0 succeeded, 3 failed, 39 not sent."):
+            assert line in told
+            assert line in shown
+        [again] = re.findall(r"^Once the cause is mended: (.*)$", told, re.MULTILINE)
+        (terminal.clone / "wrong").unlink()
+        assert manager.post("/dlq/providers/spotify/mended").is_success
+        terminal.answering(again, "y\n")
+        wait_for(manager.url, "resolved", 42)
+
+
+def test_off_peak_the_job_is_made_now_and_waits(tmp_path: Path) -> None:
+    [block] = under(REPLAY, "Off-peak")
+    with replaying(tmp_path) as (manager, terminal):
+        captured(manager, EXAMPLES["1. Spotify rate limits"], 2)
+        terminal.run(block)
+        [job] = manager.get("/dlq/jobs")
+        assert (job["state"], job["total"], job["waiting"]) == ("running", 2, 2)
+        assert "T02:00:00" in job["start_at"]
+        assert job["waiting_for"].startswith("its start at ")
+
+
+def test_the_replay_page_begins_with_commands_that_look_and_one_that_replays(
+    tmp_path: Path,
+) -> None:
+    [block] = under(REPLAY, "Replay")
+    with replaying(tmp_path) as (manager, terminal):
+        captured(manager, EXAMPLES["4. Network and time-outs"], 2)
+        told = terminal.answering(block, "y\n")
+    assert "Would replay 1 dead letter: 1 pending." in told
+    assert "1 succeeded" in told
+    assert "DNS resolution failed" in told

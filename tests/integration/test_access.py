@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,9 +71,25 @@ ATTEMPTS = [
     ("GET", "/dlq/export", Role.VIEWER),
     ("GET", "/metrics", Role.VIEWER),
     ("GET", "/dlq/messages/none", Role.VIEWER),
+    ("GET", "/dlq/jobs", Role.VIEWER),
+    ("GET", "/dlq/jobs/none", Role.VIEWER),
+    ("GET", "/dlq/jobs/none/items", Role.VIEWER),
+    ("GET", "/dlq/providers", Role.VIEWER),
+    ("GET", "/dlq/providers/none", Role.VIEWER),
+    ("GET", "/dlq/policies", Role.VIEWER),
+    ("POST", "/dlq/policies/rehearse", Role.VIEWER),
     ("POST", "/dlq/messages", Role.OPERATOR),
     ("POST", "/dlq/replay/none", Role.OPERATOR),
     ("POST", "/dlq/replay/batch", Role.OPERATOR),
+    ("PATCH", "/dlq/messages/none/payload", Role.OPERATOR),
+    ("PUT", "/dlq/messages/none/payload", Role.OPERATOR),
+    ("DELETE", "/dlq/messages/none/payload", Role.OPERATOR),
+    ("POST", "/dlq/jobs", Role.OPERATOR),
+    ("POST", "/dlq/jobs/none/pause", Role.OPERATOR),
+    ("POST", "/dlq/jobs/none/resume", Role.OPERATOR),
+    ("POST", "/dlq/jobs/none/cancel", Role.OPERATOR),
+    ("POST", "/dlq/jobs/none/repeat", Role.OPERATOR),
+    ("POST", "/dlq/providers/none/mended", Role.OPERATOR),
     ("POST", "/dlq/leases", Role.OPERATOR),
     ("POST", "/dlq/leases/none/ack", Role.OPERATOR),
     ("POST", "/dlq/leases/none/fail", Role.OPERATOR),
@@ -104,7 +121,7 @@ def test_every_route_but_health_and_docs_is_in_the_list_of_roles(api: TestClient
     listed = {(m, p.replace("none", "{id}")) for m, p, _ in ATTEMPTS}
     open_to_all = {"/health", "/health/live", "/health/ready"}
     for path, methods in api.get("/openapi.json").json()["paths"].items():
-        plain = path.replace("{message_id}", "{id}").replace("{lease_id}", "{id}")
+        plain = re.sub(r"\{\w+\}", "{id}", path)
         for method in methods:
             assert (method.upper(), plain) in listed or path in open_to_all, (method, path)
 

@@ -150,24 +150,24 @@ def test_groups_and_stats_count_what_is_there(cli: Cli, error_type: str) -> None
     assert error_type in cli("stats").out
 
 
-def test_replay_by_cause_goes_out_in_batches_and_a_worker_resolves_it(
+def test_replay_by_cause_is_a_job_and_a_worker_resolves_it(
     cli: Cli, error_type: str, manager: ManagerProcess
 ) -> None:
     ids = publish(cli, error_type, count=5)
     [cause] = [g for g in cli("groups", "--json").json if g["error_type"] == error_type]
-    asked = ("replay", "--fingerprint", cause["fingerprint"], "--batch-size", "2")
+    asked = ("replay", "--fingerprint", cause["fingerprint"], "--detach")
     refused = cli(*asked)
     assert (refused.code, refused.out) == (2, "")
     assert "Replay 5 dead letters?" in refused.err
-    ran = cli(*asked, "--yes", "--json")
+    ran = cli(*asked, "--yes")
     assert ran.code == 0
-    assert ran.json == {"success": True, "replayed_count": 5, "failed_count": 0, "errors": []}
     seen: list[str] = []
     worker = RetryWorker(
         {error_type: lambda m: seen.append(m.message_id)}, settings=manager.settings
     )
     assert worker.run_until_idle(30, idle_s=0.5).succeeded == 5
     assert sorted(seen) == sorted(ids)
+    assert cli("jobs", "follow", ran.out.strip(), "--json").json["succeeded"] == 5
     states = cli("list", "--state", "resolved", "--error-type", error_type).rows
     assert len(states) == 5
 

@@ -18,12 +18,21 @@ from sqlalchemy.exc import IntegrityError
 from dlq.errors import LedgerUnavailable
 from dlq.ledger import open_ledger
 from dlq.ledger import sqlite as sqlite_module
-from dlq.ledger.base import AuditEntry, Filter, Ledger
+from dlq.ledger.base import AuditEntry, Ledger
 from dlq.ledger.engines import connect
 from dlq.ledger.schema import dead_letters, heartbeat
 from dlq.outcome import OutcomeReport
+from dlq.query import Filter
 from dlq.states import Outcome
-from tests.support.ledger import RETRY_KEY, an_arrival, now, replaying, stored
+from tests.support.ledger import (
+    RETRY_KEY,
+    an_arrival,
+    brought_back,
+    now,
+    recorded,
+    replaying,
+    stored,
+)
 from tests.support.postgres import PostgresCluster
 
 SHORT_WAIT_S = 0.3
@@ -163,8 +172,8 @@ def test_a_crashed_server_makes_every_method_unavailable_until_it_is_back(
         lambda: ledger.confirm_replay(replay_id),
         lambda: ledger.abandon_replay(replay_id, "no"),
         lambda: ledger.unconfirmed_replays(now(), 1),
-        lambda: ledger.record_outcome(report),
-        lambda: ledger.return_overdue(now(), 1),
+        lambda: recorded(ledger, report),
+        lambda: brought_back(ledger, now(), 1),
         lambda: ledger.lease("w", limit=1, ttl_s=1),
         lambda: ledger.extend_lease("l", 1),
         lambda: ledger.release_lease("l"),
@@ -181,7 +190,7 @@ def test_a_crashed_server_makes_every_method_unavailable_until_it_is_back(
                 method()
     finally:
         postgres.start()
-    assert ledger.record_outcome(report)
+    assert recorded(ledger, report)
     ledger.ping()
 
 

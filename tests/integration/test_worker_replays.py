@@ -234,11 +234,35 @@ def test_a_stop_waits_only_so_long_for_a_handler_that_hangs(
     worker.close()
     assert time.monotonic() - before < 8
     assert wait_for_state(stage, message_id, "replaying")
-    hang.set()
     left: list[str] = []
     with RetryWorker(default=lambda m: left.append(m.message_id), settings=stage.settings):
         until(lambda: left == [message_id], 15, "it was not delivered again")
         wait_for_state(stage, message_id, "resolved")
+    hang.set()
+
+
+def test_what_a_handler_does_after_its_worker_was_stopped_is_not_done_again(
+    stage: ManagerProcess, error_type: str
+) -> None:
+    [message_id] = publish(stage, error_type)
+    replay(stage, [message_id])
+    started, hang, worked = threading.Event(), threading.Event(), []
+
+    def handle(message: DLQMessage) -> None:
+        started.set()
+        hang.wait(30)
+        worked.append(message.message_id)
+
+    worker = RetryWorker(default=handle, settings=stage.settings, stop_timeout_s=0.1)
+    worker.start()
+    assert started.wait(20)
+    worker.close()
+    hang.set()
+    [late] = [thread for thread in threading.enumerate() if thread.name == "dlq-worker-1"]
+    late.join(20)
+    with RetryWorker(default=handle, settings=stage.settings):
+        wait_for_state(stage, message_id, "resolved")
+    assert worked == [message_id]
 
 
 def test_a_handler_may_take_longer_than_a_lease_without_another_worker_getting_its_message(

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from dlq.decode import decode
-from dlq.ledger import open_ledger
+from dlq.ledger import ReplayRules, open_ledger
 from dlq.ledger.base import Arrival, Ledger
 from dlq.message import DLQMessage, WireMessage, encode
+from dlq.outcome import OutcomeReport
+from dlq.states import Outcome
 from tests.support.postgres import PostgresCluster
 
 RETRY_KEY = "spotify.enrichment.retry"
@@ -59,7 +61,7 @@ def _postgresql_template(postgres: PostgresCluster) -> str:
 
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[Ledger]:
-    opened = open_ledger(ledger_url, replay_budget=3)
+    opened = open_ledger(ledger_url, rules=ReplayRules(replay_budget=3))
     yield opened
     opened.close()
 
@@ -135,9 +137,19 @@ def stored(ledger: Ledger, **fields: Any) -> str:
 
 def replaying(ledger: Ledger, message_id: str, *, confirmed: bool = True) -> str:
     """Begin a replay. Returns: its replay_id."""
-    replay, _ = ledger.begin_replay(
-        message_id, actor="operator", routing_key=RETRY_KEY, max_retries=None
-    )
+    replay, _ = ledger.begin_replay(message_id, actor="operator", max_retries=None)
     if confirmed:
         ledger.confirm_replay(replay.replay_id)
     return replay.replay_id
+
+
+def recorded(ledger: Ledger, report: OutcomeReport) -> bool:
+    """Record one outcome. Returns: whether it closed a replay."""
+    return ledger.record_outcomes([report])[0]
+
+
+def brought_back(
+    ledger: Ledger, before: dt.datetime, limit: int, outcome: Outcome = Outcome.RETURNED
+) -> int:
+    """Close what is overdue. Returns: how many."""
+    return len(ledger.close_overdue(before, limit, outcome))

@@ -36,6 +36,7 @@ class ManagerProcess:
             "DLQ_TOKENS_FILE": str(folder / "tokens.json"),
             "DLQ_SPOOL_DIR": str(folder / "spool"),
             "DLQ_SWEEP_INTERVAL_S": "0.2",
+            "DLQ_AUTO_RETRY": "false",  # nothing is replayed but what a test asks for
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None

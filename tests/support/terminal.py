@@ -61,12 +61,28 @@ class Terminal:
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
+    def answering(self, text: str, answer: str) -> str:
+        """`run` for what asks: `answer` is what is typed then."""
+        with self._typed(text, answer) as (process, output):
+            code = process.wait(RUN_TIMEOUT_S)
+            assert code == 0, f"{text} ended with {code}:\n{output.read_text()}"
+        return output.read_text()
+
     @contextmanager
     def running(self, text: str, *, answer: str = "") -> Iterator[Path]:
         """Type `text`, give `answer` to what it asks, and press Ctrl-C at the end of the block.
 
         Yields: the file with what it prints. It must then end by itself, and with success.
         """
+        with self._typed(text, answer) as (process, output):
+            yield output
+            os.killpg(process.pid, signal.SIGINT)
+            code = process.wait(STOP_TIMEOUT_S)
+            assert code == 0, f"{text} ended with {code}:\n{output.read_text()}"
+
+    @contextmanager
+    def _typed(self, text: str, answer: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """The process and the file with what it prints; it is over at the end of the block."""
         output = self.folder / f"output-{len(list(self.folder.glob('output-*')))}.txt"
         keyboard, screen = pty.openpty()
         try:
@@ -82,10 +98,7 @@ class Terminal:
                     start_new_session=True,
                 )
             try:
-                yield output
-                os.killpg(process.pid, signal.SIGINT)
-                code = process.wait(STOP_TIMEOUT_S)
-                assert code == 0, f"{text} ended with {code}:\n{output.read_text()}"
+                yield process, output
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)

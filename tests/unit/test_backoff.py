@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -35,3 +36,10 @@ def test_jitter_spreads_over_its_range(jitter: Callable[..., float], least: floa
     delays = [jitter(4, base_s=1.0, cap_s=60.0) for _ in range(1000)]
     assert min(delays) < least + 0.5
     assert max(delays) > 7.5
+
+
+def test_full_jitter_from_a_seeded_source_can_be_repeated() -> None:
+    delays = [
+        full_jitter(3, base_s=1.0, cap_s=60.0, source=random.Random(seed)) for seed in (7, 7, 8)
+    ]
+    assert delays[0] == delays[1] != delays[2]

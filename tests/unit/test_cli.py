@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.cells import cell_len, set_cell_size
 
-from dlq.cli import main
+from dlq.cli import main, options
 from dlq.cli.app import app
 from dlq.cli.output import confirmed
 from dlq.cli.replay import check_choice
@@ -56,9 +57,22 @@ def test_help_tells_first_steps_and_exit_codes(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     "command",
     [
-        *("list", "show", "stats", "groups", "export", "replay", "delete", "publish", "serve"),
+        *(
+            "list",
+            "show",
+            "stats",
+            "groups",
+            "export",
+            "replay",
+            "edit",
+            "delete",
+            "publish",
+            "serve",
+        ),
         *("worker", "demo", "doctor", "spool", "spool flush", "token create", "token revoke"),
-        *("topology show", "topology apply"),
+        *("topology show", "topology apply", "jobs", "jobs show", "jobs follow", "jobs pause"),
+        *("jobs resume", "jobs cancel", "jobs repeat", "providers", "providers mended"),
+        *("policy check", "policy show", "policy rehearse"),
     ],
 )
 def test_each_command_teaches_with_an_example(
@@ -181,16 +195,59 @@ def test_json_does_not_stand_for_yes(capsys: pytest.CaptureFixture[str]) -> None
     assert "pass --yes" in shown.err
 
 
+# --- choosing ----------------------------------------------------------------------------
+
+
+def test_all_options_together_are_one_filter() -> None:
+    chosen = options.where(
+        [options.StateName.ALL], "spotify", "auth", "3f1c0a9be2d47a55", "api", "age>1h denied"
+    )
+    by_name = "state:all category:auth error_type:spotify group:3f1c0a9be2d47a55 service:api"
+    assert chosen.params() == [("where", f"{by_name} age>1h denied")]
+    assert options.where(text="").params() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "under"),
+    [
+        ("age>1h categry:auth", "age>1h categry:auth", "c"),
+        ("🎧🎧 e\u0301 categry:auth", "🎧🎧 e\u0301 categry:auth", "c"),
+        ("\x1b[2J categry:auth", "\\x1b[2J categry:auth", "c"),
+        ("a-word " * 20 + "x:y " + "b " * 40, "… ", "x"),
+        ('service:"', 'service:"', '"'),
+    ],
+)
+def test_what_is_wrong_with_a_filter_is_shown_under_it(text: str, shown: str, under: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        options.where(text=text)
+    said, line, caret = str(refused.value).split("\n")
+    assert "at character" in said
+    assert shown.strip() in line
+    assert set_cell_size(line, len(caret) - 1) + under in line
+    assert cell_len(line) < 90
+
+
+@pytest.mark.parametrize("command", [("list",), ("export",), ("delete", "--yes"), ("replay",)])
+def test_a_filter_is_read_before_any_manager_is_asked(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command, "--where", "category:rate_limt") == 2
+    error, line, caret = capsys.readouterr().err.splitlines()
+    assert error.startswith("Error: The filter cannot be read at character 10: expected one of")
+    assert error.endswith("Did you mean rate_limit?")
+    assert (line, caret) == ("  category:rate_limt", "           ^")
+
+
 # --- choosing what to replay -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("ids", "everything", "where"),
     [
-        ([], False, Where()),
-        (["a"], True, Where()),
-        (["a"], False, Where(error_type="spotify")),
-        ([], True, Where(states=("parked",))),
+        ([], False, options.where()),
+        (["a"], True, options.where()),
+        (["a"], False, options.where(error_type="spotify")),
+        ([], True, options.where([options.StateName.PARKED])),
     ],
 )
 def test_replay_wants_ids_or_all_or_a_filter(
@@ -202,7 +259,11 @@ def test_replay_wants_ids_or_all_or_a_filter(
 
 @pytest.mark.parametrize(
     ("ids", "everything", "where"),
-    [(["a"], False, Where()), ([], True, Where()), ([], False, Where(fingerprint="f"))],
+    [
+        (["a"], False, options.where()),
+        ([], True, options.where()),
+        ([], False, options.where(text="group:3f1c")),
+    ],
 )
 def test_each_of_the_three_alone_is_enough(ids: list[str], everything: bool, where: Where) -> None:
     check_choice(ids, everything, where)

@@ -11,11 +11,15 @@ from rich.console import Console
 
 from dlq.demo.catalogue import CatalogueTrack, lookup_key, read_tracks
 from dlq.demo.ending import Ending
-from dlq.demo.plan import LEAST_TRACKS, make_plan
+from dlq.demo.plan import LEAST_TRACKS, MUSICBRAINZ_REQUESTS_PER_S, make_plan, scaled_limits
+from dlq.demo.replaying import JOB, progress
 from dlq.demo.site import page_html
 from dlq.demo.story import run
 from dlq.demo.telling import Teller
 from dlq.errors import InvalidInput
+from dlq.job import Choice, JobOptions
+from dlq.query import parse
+from dlq.settings import Settings
 
 ENDING = Ending(
     captured=10,
@@ -48,6 +52,30 @@ def test_the_plan_has_every_kind_of_trouble(count: int) -> None:
     assert plan.with_preview
     assert plan.unknown_to_musicbrainz.isdisjoint(plan.garbled_by_musicbrainz)
     assert 0 < plan.spotify_refuses_from < plan.spotify_refuses_until
+
+
+def test_the_managers_pace_is_that_of_the_stand_in() -> None:
+    limits = Settings.load(provider_limits=scaled_limits()).limits
+    assert limits.named["musicbrainz"].rate_per_s == MUSICBRAINZ_REQUESTS_PER_S
+    assert set(limits.named) == {"spotify", "musicbrainz", "lastfm", "audio_analysis"}
+
+
+def test_the_job_is_one_that_the_manager_takes() -> None:
+    options = {name: value for name, value in JOB.items() if name != "where"}
+    assert JobOptions.model_validate(options).canary_of(500) == 10
+    assert parse(Choice(where=JOB["where"]).where or "").states
+
+
+def test_the_progress_says_what_is_done_how_fast_and_what_it_waits_for() -> None:
+    job = dict.fromkeys(
+        ("returned", "presumed", "skipped", "refused", "cancelled", "rate_per_s"), 0
+    ) | {"total": 535, "done": 136, "succeeded": 133, "failed": 3, "eta_s": None}
+    assert progress(job | {"waiting_for": None}) == "136 of 535 done: 133 succeeded, 3 failed"
+    going = job | {"rate_per_s": 19.6, "eta_s": 20.4, "waiting_for": "the pace of musicbrainz"}
+    assert progress(going) == (
+        "136 of 535 done: 133 succeeded, 3 failed; 19.6/s, 20 s left; "
+        "waits for the pace of musicbrainz"
+    )
 
 
 def test_the_page_escapes_what_it_lists() -> None:

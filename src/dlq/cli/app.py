@@ -8,8 +8,12 @@ from dlq.cli import (
     delete,
     demo,
     doctor,
+    edit,
     export,
+    jobs,
     messages,
+    policy,
+    providers,
     publish,
     replay,
     serve,
@@ -68,6 +72,9 @@ app.command("stats", rich_help_panel=LOOK)(stats.show_stats)
 app.command("export", rich_help_panel=LOOK)(export.export)
 
 app.command("replay", rich_help_panel=ACT)(replay.replay)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=ACT)
+app.add_typer(providers.app, name="providers", rich_help_panel=ACT)
+app.command("edit", rich_help_panel=ACT)(edit.edit)
 app.command("delete", rich_help_panel=ACT)(delete.delete)
 app.command("publish", rich_help_panel=ACT)(publish.publish)
 
@@ -76,6 +83,7 @@ app.command("worker", rich_help_panel=RUN)(worker.worker)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 
 app.command("doctor", rich_help_panel=CARE)(doctor.doctor)
+app.add_typer(policy.app, name="policy", rich_help_panel=CARE)
 app.add_typer(spool.app, name="spool", rich_help_panel=CARE)
 app.add_typer(topology.app, name="topology", rich_help_panel=CARE)
 app.add_typer(token.app, name="token", rich_help_panel=CARE)

@@ -10,8 +10,8 @@ import typer
 
 from dlq.cli import options
 from dlq.cli.exits import exit_code_for, exit_code_of_stop
-from dlq.cli.output import Column, confirmed, print_error, print_json, print_line, print_table
-from dlq.errors import DLQError, IllegalTransition, NotFound
+from dlq.cli.output import Column, confirmed, note, print_error, print_json, print_line, print_table
+from dlq.errors import DLQError, IllegalTransition, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from dlq.cli.manager import Manager
@@ -28,25 +28,33 @@ class Done:
 
 def delete(
     message_ids: Annotated[
-        list[str],
-        typer.Argument(metavar="ID", help="The message_ids.", callback=options.not_empty),
-    ],
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Or choose by --where.", callback=options.not_empty),
+    ] = None,
+    matching: options.WhereText = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
     """Delete dead letters for good. Needs the role admin where there are tokens.
 
     \b
-    Example:
+    Examples:
       dlq delete 550e8400-e29b-41d4-a716-446655440000
+      dlq delete --where 'category:invalid_data age>30d'
     """
     from dlq.cli.manager import Manager
 
-    ids = list(dict.fromkeys(message_ids))
-    what = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
-    if not confirmed(f"Delete {what} for good?", yes=yes):
-        raise typer.Abort
+    if bool(message_ids) == (matching is not None):
+        raise InvalidInput("Expected message ids, or --where with a filter: one of the two.")
+    where = options.where(text=matching)
     with Manager.from_environment() as manager:
+        ids = list(dict.fromkeys(message_ids or ())) or manager.message_ids(where)
+        if not ids and not as_json:
+            note("Nothing to delete.")
+            return
+        what = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
+        if ids and not confirmed(f"Delete {what} for good?", yes=yes):
+            raise typer.Abort
         done = _delete(manager, ids)
     _report(done, len(ids), as_json=as_json)
 

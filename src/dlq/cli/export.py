@@ -28,6 +28,7 @@ def export(
     category: options.Category = None,
     fingerprint: options.Fingerprint = None,
     source_service: options.SourceService = None,
+    matching: options.WhereText = None,
     json_lines: Annotated[
         bool, typer.Option("--json", help="Changes nothing: it is JSON already, one a line.")
     ] = False,
@@ -39,11 +40,12 @@ def export(
     \b
     Examples:
       dlq export --output failures.jsonl
+      dlq export --where 'category:auth failed_at>=2026-11-01' --output auth.jsonl
       dlq export --error-type spotify | jq -r .error_message | sort | uniq -c
     """
     from dlq.cli.manager import Manager
 
-    where = options.where(state, error_type, category, fingerprint, source_service)
+    where = options.where(state, error_type, category, fingerprint, source_service, matching)
     with (
         Manager.from_environment() as manager,
         manager.export(where) as found,

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import httpx2
 
 
+LONG_S = 180.0
+"""For what looks at the whole ledger."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     messages: list[dict[str, Any]]
@@ -86,6 +90,78 @@ class Manager:
         body = {"message_ids": list(message_ids), "max_retries": max_retries}
         return self._object("POST", "/dlq/replay/batch", json=body)
 
+    # --- jobs ---
+
+    def preview_job(self, job: dict[str, Any]) -> dict[str, Any]:
+        """What it would replay; nothing is made."""
+        return self._object("POST", "/dlq/jobs", json={**job, "dry_run": True}, timeout_s=LONG_S)
+
+    def create_job(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The same document, for good."""
+        return self._object("POST", "/dlq/jobs", json=job, timeout_s=LONG_S)
+
+    def jobs(self, states: Sequence[str], *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
+        params = [("state", state) for state in states]
+        return self._list("/dlq/jobs", [*params, *_page(limit, offset)])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self._object("GET", f"/dlq/jobs/{_part(job_id)}")
+
+    def job_items(
+        self, job_id: str, status: str | None, *, limit: int, offset: int
+    ) -> list[dict[str, Any]]:
+        params = [] if status is None else [("status", status)]
+        return self._list(f"/dlq/jobs/{_part(job_id)}/items", [*params, *_page(limit, offset)])
+
+    def change_job(self, job_id: str, verb: str) -> dict[str, Any]:
+        """verb: pause, resume or cancel."""
+        return self._object("POST", f"/dlq/jobs/{_part(job_id)}/{verb}")
+
+    def repeat_job(self, job_id: str, start_at: str | None) -> dict[str, Any]:
+        path = f"/dlq/jobs/{_part(job_id)}/repeat"
+        return self._object("POST", path, json={"start_at": start_at}, timeout_s=LONG_S)
+
+    # --- providers and policies ---
+
+    def providers(self) -> list[dict[str, Any]]:
+        return self._list("/dlq/providers", [])
+
+    def mended(self, provider: str) -> dict[str, Any]:
+        return self._object("POST", f"/dlq/providers/{_part(provider)}/mended")
+
+    def policies(self) -> dict[str, Any]:
+        return self._object("GET", "/dlq/policies")
+
+    def rehearse(self, policies: str | None, since_s: int) -> dict[str, Any]:
+        """policies: the text of a file; None: those in force."""
+        body = {"policies": policies, "since_s": since_s}
+        return self._object("POST", "/dlq/policies/rehearse", json=body, timeout_s=LONG_S)
+
+    # --- edits ---
+
+    def edit_payload(
+        self, message_id: str, patch: list[Any], *, reason: str, edit_count: int | None
+    ) -> dict[str, Any]:
+        """By JSON Patch. `edit_count`: how many edits were seen; more are refused."""
+        return self._edit("PATCH", message_id, patch, reason, edit_count)
+
+    def replace_payload(
+        self, message_id: str, payload: dict[str, Any], *, reason: str, edit_count: int | None
+    ) -> dict[str, Any]:
+        return self._edit("PUT", message_id, payload, reason, edit_count)
+
+    def revert_payload(
+        self, message_id: str, *, reason: str, edit_count: int | None
+    ) -> dict[str, Any]:
+        return self._edit("DELETE", message_id, None, reason, edit_count)
+
+    def _edit(
+        self, method: str, message_id: str, body: Any, reason: str, edit_count: int | None
+    ) -> dict[str, Any]:
+        params = {"reason": reason} | ({} if edit_count is None else {"edit_count": edit_count})
+        path = f"/dlq/messages/{_part(message_id)}/payload"
+        return self._document(self._http.request(method, path, params=params, json=body))
+
     def delete(self, message_id: str) -> None:
         self._http.request("DELETE", f"/dlq/message/{_part(message_id)}")
 
@@ -101,8 +177,19 @@ class Manager:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def _object(self, method: str, path: str, *, json: Any = None) -> dict[str, Any]:
-        return self._document(self._http.request(method, path, json=json))
+    def _object(
+        self, method: str, path: str, *, json: Any = None, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        return self._document(self._http.request(method, path, json=json, timeout_s=timeout_s))
+
+    def _list(self, path: str, params: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        try:
+            found = self._http.request("GET", path, params=params).json()
+        except ValueError:
+            found = None
+        if not isinstance(found, list):
+            raise self._no_manager()
+        return found
 
     def _document(self, response: httpx2.Response) -> dict[str, Any]:
         try:
@@ -121,6 +208,10 @@ class Manager:
 
     def _no_manager(self) -> BrokerUnavailable:
         return BrokerUnavailable(f"What answers at {self.url} is not a DLQ manager. Check DLQ_URL.")
+
+
+def _page(limit: int, offset: int) -> list[tuple[str, str]]:
+    return [("limit", str(limit)), ("offset", str(offset))]
 
 
 def _part(message_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dlq.cli import options
+from dlq.cli.difference import told
 from dlq.cli.output import Column, note, print_fields, print_json, print_line, print_table
 from dlq.cli.text import age_since, block, one_line
 
@@ -32,6 +33,7 @@ def list_messages(
     category: options.Category = None,
     fingerprint: options.Fingerprint = None,
     source_service: options.SourceService = None,
+    matching: options.WhereText = None,
     as_json: options.Json = False,
 ) -> None:
     """List dead letters, oldest first.
@@ -41,10 +43,11 @@ def list_messages(
       dlq list --error-type spotify
       dlq list --state parked --newest --limit 10
       dlq list --category rate_limit | cut -f1
+      dlq list --where 'provider:spotify age>1h "token expired"'
     """
     from dlq.cli.manager import Manager
 
-    where = options.where(state, error_type, category, fingerprint, source_service)
+    where = options.where(state, error_type, category, fingerprint, source_service, matching)
     with Manager.from_environment() as manager:
         page = manager.messages(where, limit=limit, offset=offset, newest_first=newest)
     if as_json:
@@ -84,6 +87,7 @@ def show_message(
         _print_block("Metadata", _pretty(message["metadata"]))
     if message.get("stack_trace"):
         _print_block("Stack trace", message["stack_trace"])
+    _print_edits(message)
     _print_replays(message.get("replays") or [])
     _print_history(message.get("history") or [])
 
@@ -113,6 +117,7 @@ def _facts(message: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Tries", message["retry_count"]),
         ("Replays", message.get("replay_count")),
         ("Next replay", message.get("next_replay_at")),
+        ("By itself", message.get("plan_reason")),
         ("Service", message["source_service"]),
         ("Correlation", message.get("correlation_id")),
         ("Exception", message.get("error_class")),
@@ -135,6 +140,19 @@ def _print_block(title: str, text: str) -> None:
     print_line(f"\n{title}:")
     for line in block(text).split("\n"):
         print_line(f"    {line}".rstrip())
+
+
+def _print_edits(message: dict[str, Any]) -> None:
+    if message.get("original_payload") is not None:
+        _print_block("Payload as it arrived", _pretty(message["original_payload"]))
+    edits = message.get("edits") or []
+    if not edits:
+        return
+    print_line("\nEdits of the payload:")
+    print_table(
+        (Column("NO", right=True), Column("AT"), Column("BY"), Column("WHAT"), Column("WHY")),
+        ((e["number"], e["at"], e["actor"], told(e["difference"]), e["reason"]) for e in edits),
+    )
 
 
 def _print_replays(replays: list[dict[str, Any]]) -> None:

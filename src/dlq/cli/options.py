@@ -8,7 +8,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from dlq.cli.where import Where
+from dlq.cli.where import Where, pointed
+from dlq.errors import InvalidInput
 
 Given = TypeVar("Given", str, list[str], None)
 
@@ -67,17 +68,39 @@ SourceService = Annotated[
 ]
 
 
+WhereText = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        help="A filter, as 'category:rate_limit age>1h'; docs/filters.md has the fields.",
+        callback=not_empty,
+    ),
+]
+
+
 def where(
-    states: list[StateName] | None,
-    error_type: str | None,
-    category: str | None,
-    fingerprint: str | None,
-    source_service: str | None,
+    states: list[StateName] | None = None,
+    error_type: str | None = None,
+    category: str | None = None,
+    fingerprint: str | None = None,
+    source_service: str | None = None,
+    text: str | None = None,
 ) -> Where:
-    return Where(
-        tuple(state.value for state in states or ()),
-        error_type,
-        category,
-        fingerprint,
-        source_service,
-    )
+    """What all the options say together, checked before any manager is asked.
+
+    Raises: InvalidInput: shows the place in the filter.
+    """
+    from dlq import query
+
+    try:
+        chosen = query.where(
+            states=query.states_named(states or ()),
+            error_type=error_type,
+            category=category,
+            fingerprint=fingerprint,
+            source_service=source_service,
+        )
+        return Where(chosen & query.parse(text or ""))
+    except query.FilterError as error:
+        raise InvalidInput(pointed(error)) from error

@@ -1,31 +1,38 @@
-"""Which dead letters a command is about."""
+"""Which dead letters a command is about, and what is wrong with a filter, shown under it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dlq.cli.text import one_line
+
+if TYPE_CHECKING:
+    from dlq.query import Filter, FilterError
+
+BEFORE, AFTER = 40, 30
+"""Characters shown on either side of the one that a filter failed at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which dead letters; what is None does not restrict. Without states: what is in the
-    DLQ (pending, scheduled, parked)."""
+    """A filter as a command sends it to the manager."""
 
-    states: tuple[str, ...] = ()
-    error_type: str | None = None
-    category: str | None = None
-    fingerprint: str | None = None
-    source_service: str | None = None
+    filter: Filter
 
     @property
     def is_empty(self) -> bool:
-        return self == Where()
+        return self.filter.is_empty
 
     def params(self) -> list[tuple[str, str]]:
-        named = {
-            "error_type": self.error_type,
-            "category": self.category,
-            "fingerprint": self.fingerprint,
-            "source_service": self.source_service,
-        }
-        given = [(name, value) for name, value in named.items() if value is not None]
-        return [("state", state) for state in self.states] + given
+        return [] if self.is_empty else [("where", self.filter.text())]
+
+
+def pointed(error: FilterError) -> str:
+    """The error, the part of the filter that it is about, and a caret under the character."""
+    from rich.cells import cell_len
+
+    start, end = max(0, error.position - BEFORE), error.position + AFTER
+    before = ("…" if start else "") + one_line(error.text[start : error.position])
+    after = one_line(error.text[error.position : end]) + ("…" if end < len(error.text) else "")
+    return f"{error}\n  {before}{after}\n  {' ' * cell_len(before)}^"

@@ -10,7 +10,6 @@ import httpx2
 from dlq.demo.processes import DemoFailed
 
 PAGE = 1000
-BATCH = 50
 
 
 class ManagerAPI:
@@ -52,13 +51,23 @@ class ManagerAPI:
         causes: list[dict[str, Any]] = self._get("/dlq/errors/grouped", by="cause").json()
         return causes
 
-    def replay(self, message_ids: list[str], *, max_retries: int) -> dict[str, Any]:
-        """One batch, as in the manual."""
-        answer: dict[str, Any] = self._checked(
-            self._http.post(
-                "/dlq/replay/batch", json={"message_ids": message_ids, "max_retries": max_retries}
-            )
-        ).json()
+    def mend(self, provider: str) -> None:
+        """Say that it is well again."""
+        self._post(f"/dlq/providers/{provider}/mended")
+
+    def preview_job(self, job: dict[str, Any]) -> dict[str, Any]:
+        """What a job would replay, and at what pace; nothing is changed."""
+        return self._post("/dlq/jobs", {**job, "dry_run": True})
+
+    def create_job(self, job: dict[str, Any]) -> dict[str, Any]:
+        return self._post("/dlq/jobs", job)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        job: dict[str, Any] = self._get(f"/dlq/jobs/{job_id}").json()
+        return job
+
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer: dict[str, Any] = self._checked(self._http.post(path, json=body)).json()
         return answer
 
     def _get(self, path: str, **params: Any) -> httpx2.Response:

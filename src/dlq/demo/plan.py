@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlq.demo.catalogue import CatalogueTrack
+from dlq.pace import parse_limits
+from dlq.settings import DEFAULT_PROVIDER_LIMITS
 
 Keys = frozenset[tuple[str, str]]
 
-MUSICBRAINZ_REQUESTS_PER_S = 16.0
-"""MusicBrainz allows one request a second. Sixteen here, so that the demo takes a minute."""
+SCALE = 16.0
+"""MusicBrainz allows one request a second. Sixteen here, and of the other providers sixteen times
+what the manager takes them to allow, so that the demo takes a minute."""
+MUSICBRAINZ_REQUESTS_PER_S = 1.0 * SCALE
 
 LEAST_TRACKS = 10
 """With fewer, not every kind of trouble finds a track."""
@@ -57,6 +61,14 @@ def make_plan(tracks: Sequence[CatalogueTrack]) -> Plan:
         unknown_to_lastfm=_every(tracks, 30, 7),
         garbled_by_musicbrainz=_every(tracks, 30, 2),
         with_preview=_every(tracks, 6, 0),
+    )
+
+
+def scaled_limits() -> str:
+    """DLQ_PROVIDER_LIMITS of the demo's manager."""
+    limits = parse_limits(DEFAULT_PROVIDER_LIMITS)
+    return ",".join(
+        f"{name}={limit.rate_per_s * SCALE:g}/s:{limit.burst}" for name, limit in limits.items()
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from dlq.demo.interrupts import Interrupts
 from dlq.demo.manager_api import ManagerAPI
-from dlq.demo.plan import MUSICBRAINZ_REQUESTS_PER_S, Plan
+from dlq.demo.plan import MUSICBRAINZ_REQUESTS_PER_S, Plan, scaled_limits
 from dlq.demo.preflight import find_checkout, must_be_free
 from dlq.demo.processes import Child
 from dlq.demo.providers import (
@@ -158,6 +158,9 @@ class Stage:
             "DLQ_LEDGER_URL": f"sqlite:///{self.folder / 'ledger.sqlite'}",
             "DLQ_SPOOL_DIR": str(self.folder / "spool"),
             "DLQ_TOKENS_FILE": str(self.folder / "tokens.json"),
+            "DLQ_PROVIDER_LIMITS": scaled_limits(),
+            # One story at a time: what replayed by itself would be missing in the job's counts.
+            "DLQ_AUTO_RETRY": "false",
             "SPOTIFY_URL": self.spotify.url,
             "SPOTIFY_ACCOUNTS_URL": self.spotify.url,
             "SPOTIFY_CLIENT_ID": SPOTIFY_ID,

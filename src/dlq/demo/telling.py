@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,18 +34,20 @@ class Teller:
     def waiting(self, text: str) -> AbstractContextManager[Status]:
         return self._console.status(Text(text))
 
-    def causes(self, causes: Iterable[Mapping[str, Any]]) -> None:
-        """The answer of GET /dlq/errors/grouped?by=cause."""
+    def causes(self, causes: Sequence[Mapping[str, Any]]) -> None:
+        """Of GET /dlq/errors/grouped?by=cause, or of a job's preview, which names no provider."""
+        name_provider = any("error_type" in cause for cause in causes)
         table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=True)
         table.add_column("count", justify="right")
         table.add_column("category")
-        table.add_column("provider")
+        if name_provider:
+            table.add_column("provider")
         table.add_column("cause")
         for cause in causes:
             table.add_row(
                 str(cause["count"]),
                 Text(printable(cause["category"])),
-                Text(printable(cause["error_type"])),
+                *([Text(printable(cause["error_type"]))] if name_provider else []),
                 # Cut to the terminal's width: the other columns must stay whole.
                 Text(printable(cause["title"]), no_wrap=True, overflow="ellipsis"),
             )

@@ -5,21 +5,18 @@ from __future__ import annotations
 from dlq.ledger.base import Ledger
 from dlq.ledger.engines import connect
 from dlq.ledger.migrate import migrate_to_head, require_head
+from dlq.ledger.rules import ReplayRules
 from dlq.ledger.store import SqlLedger
 
-DEFAULT_REPLAY_BUDGET = 6
 
-
-def open_ledger(
-    url: str, *, migrate: bool = True, replay_budget: int = DEFAULT_REPLAY_BUDGET
-) -> Ledger:
+def open_ledger(url: str, *, migrate: bool = True, rules: ReplayRules | None = None) -> Ledger:
     """Open the ledger at `sqlite:///path` or `postgresql://user:pass@host/name`.
 
     An SQLite file and its folders are created for this account alone.
 
     Args:
         migrate: bring the schema to this version's; False refuses any other schema.
-        replay_budget: failed replays after which a dead letter is parked.
+        rules: by which replays are begun and closed.
     Raises:
         SettingsError: not such a URL.
         LedgerUnavailable: the database cannot be reached or created.
@@ -31,7 +28,7 @@ def open_ledger(
     except BaseException:
         database.close()
         raise
-    return SqlLedger(database, replay_budget=replay_budget)
+    return SqlLedger(database, rules=rules or ReplayRules())
 
 
-__all__ = ["DEFAULT_REPLAY_BUDGET", "open_ledger"]
+__all__ = ["ReplayRules", "open_ledger"]

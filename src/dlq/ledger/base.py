@@ -8,14 +8,18 @@ Faults of the database come as `LedgerUnavailable`; whoever ingests stops acking
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dlq.message import DLQMessage, Form, WireMessage
 from dlq.outcome import OutcomeReport
+from dlq.query import Filter
 from dlq.states import Outcome, State
+
+if TYPE_CHECKING:
+    from dlq.ledger.books import Jobs, Providers, Schedule
 
 # --- what goes in ------------------------------------------------------------------------
 
@@ -58,20 +62,6 @@ class Ingested:
     unsettled_row: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which dead letters; a field that is None does not restrict.
-
-    `states` defaults to what is in the DLQ: pending, scheduled, parked.
-    """
-
-    states: tuple[State, ...] | None = None
-    error_type: str | None = None
-    category: str | None = None
-    fingerprint: str | None = None
-    source_service: str | None = None
-
-
 # --- what comes out ----------------------------------------------------------------------
 
 
@@ -79,8 +69,8 @@ class Filter:
 class DeadLetter:
     """One row: the dead letter as it stands now.
 
-    `message` is the story with its newest error; `wire` is the original message, byte for
-    byte, as a replay sends it.
+    `message` is the story with its newest error, and the payload as it would be replayed;
+    `wire` is the original message, byte for byte.
     """
 
     message: DLQMessage
@@ -94,6 +84,11 @@ class DeadLetter:
     ingested_at: dt.datetime
     updated_at: dt.datetime
     next_replay_at: dt.datetime | None
+    last_outcome: Outcome | None = None  # of its newest replay
+    plan: str | None = None  # what the retry policies decided: replay, wait, never, park
+    plan_reason: str | None = None
+    edit_count: int = 0
+    edited_wire: WireMessage | None = None  # what a replay sends, if the payload was edited
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +119,45 @@ class Replay:
     outcome_at: dt.datetime | None
     worker: str | None
     error: str | None  # the new error's message, if it failed
+    job_id: str | None = None  # the job that sent it
+    rule: str | None = None  # the retry policy's rule that sent it
+    category: str = ""  # of the failure that it answers
+    edit_count: int = 0  # which edit of the payload was sent; 0: the original
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A new payload on its way into the ledger. `body` None: back to the original."""
+
+    body: bytes | None
+    properties: dict[str, Any]
+    difference: list[dict[str, Any]]  # JSON Patch, from what was in force before
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit of a payload, as the history keeps it."""
+
+    number: int
+    at: dt.datetime
+    actor: str
+    reason: str
+    difference: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """What became of closed replays of one provider, cause or rule."""
+
+    succeeded: int = 0
+    failed: int = 0
+    returned: int = 0
+    presumed: int = 0
+
+    @property
+    def success_rate(self) -> float | None:
+        closed = self.succeeded + self.failed + self.returned + self.presumed
+        return self.succeeded / closed if closed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +218,15 @@ class AuditEntry:
 class Ledger(Protocol):
     """Holds the dead letters, their states and their history."""
 
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    @property
+    def providers(self) -> Providers: ...
+
     def ingest(self, arrivals: Sequence[Arrival]) -> list[Ingested]:
         """Store a batch in one transaction; idempotent by message_id, also within the batch.
 
@@ -238,11 +281,20 @@ class Ledger(Protocol):
         ...
 
     def begin_replay(
-        self, message_id: str, *, actor: str, routing_key: str, max_retries: int | None
+        self,
+        message_id: str,
+        *,
+        actor: str,
+        max_retries: int | None,
+        routing_key: str | None = None,
     ) -> tuple[Replay, DeadLetter]:
         """Move to `replaying` under a fresh replay_id, before anything is sent.
 
-        Of several at once for one message exactly one succeeds.
+        Of several at once for one message exactly one succeeds. It is charged to the pace of
+        its provider.
+
+        Args:
+            routing_key: None: the retry queue of its own type.
         Raises: NotFound; IllegalTransition.
         """
         ...
@@ -251,9 +303,13 @@ class Ledger(Protocol):
         """The retry queue has it. Does nothing if the replay is already closed."""
         ...
 
-    def abandon_replay(self, replay_id: str, reason: str) -> None:
+    def abandon_replay(self, replay_id: str, reason: str, *, for_now: bool = False) -> None:
         """The broker certainly refused it: back to the state it came from, and the replay
-        does not count. Does nothing if the replay was confirmed or closed."""
+        does not count. Does nothing if the replay was confirmed or closed.
+
+        Args:
+            for_now: a full queue: the item of a job is not given up for it.
+        """
         ...
 
     def unconfirmed_replays(
@@ -263,15 +319,50 @@ class Ledger(Protocol):
         to be sent again under the same replay_id."""
         ...
 
-    def record_outcome(self, report: OutcomeReport) -> bool:
-        """Close an open replay. False, and nothing changes, if message_id and replay_id do
-        not name the open replay of that dead letter (late or forged)."""
+    def confirm_replays(self, replay_ids: Sequence[str]) -> None:
+        """`confirm_replay` of many."""
         ...
 
-    def return_overdue(self, before: dt.datetime, limit: int) -> int:
-        """Bring back what has been `replaying`, unleased, since before that instant, as
-        `returned`. Returns: how many."""
+    def record_outcomes(self, reports: Sequence[OutcomeReport]) -> list[bool]:
+        """Close open replays. False, and nothing changes, for a report whose message_id and
+        replay_id do not name the open replay of that dead letter (late or forged)."""
         ...
+
+    def close_overdue(self, before: dt.datetime, limit: int, outcome: Outcome) -> list[str]:
+        """Bring back what has been `replaying`, unleased, since before that instant, with
+        that outcome. Returns: the error_type of each."""
+        ...
+
+    def outcomes_by_error_type(self) -> dict[str, OutcomeCounts]: ...
+
+    def outcomes_by_cause(self) -> dict[str, OutcomeCounts]:
+        """By fingerprint, as the dead letters were when they were sent."""
+        ...
+
+    # --- edits ---
+
+    def edit_payload(
+        self,
+        message_id: str,
+        make: Callable[[DeadLetter], Edited],
+        *,
+        actor: str,
+        reason: str,
+        edit_count: int | None,
+    ) -> DeadLetter:
+        """Put another payload in force, under the lock of its row; the original is kept.
+
+        Args:
+            edit_count: how many edits the editor saw; another number now is refused.
+        Raises: NotFound; IllegalTransition; whatever `make` raises.
+        """
+        ...
+
+    def edits(self, message_id: str) -> list[Edit]:
+        """Oldest first. Raises: NotFound."""
+        ...
+
+    # --- leases ---
 
     def lease(
         self, worker: str, *, limit: int, ttl_s: float, error_types: Sequence[str] = ()

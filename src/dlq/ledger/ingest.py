@@ -12,9 +12,11 @@ from dlq.ledger.base import Arrival, Disposition, HistoryEntry, Ingested
 from dlq.ledger.bulk import insert_rows
 from dlq.ledger.envelope import digest_of, write_envelope
 from dlq.ledger.moves import Locked, lock_many, note
-from dlq.ledger.replays import close
+from dlq.ledger.outcomes import Failure, by_provider, close
+from dlq.ledger.rules import ReplayRules
 from dlq.ledger.schema import dead_letters
 from dlq.payload import clean_text
+from dlq.query import searchable
 from dlq.states import Outcome, State
 
 ACTOR = "ingest"
@@ -24,13 +26,13 @@ seconds or delivers again within its consumer timeout, half an hour."""
 
 
 def ingest(
-    connection: Connection, arrivals: Sequence[Arrival], *, replay_budget: int
+    connection: Connection, arrivals: Sequence[Arrival], *, rules: ReplayRules
 ) -> list[Ingested]:
     """One entry per arrival, in order."""
     now = dt.datetime.now(dt.UTC)
     results = _recognise(connection, arrivals, now)
     results |= _store(connection, arrivals, results, now)
-    results |= _meet_again(connection, arrivals, results, now, replay_budget)
+    results |= _meet_again(connection, arrivals, results, now, rules)
     return [results[index] for index in range(len(arrivals))]
 
 
@@ -127,6 +129,7 @@ def _new_row(arrival: Arrival, now: dt.datetime) -> dict[str, Any]:
         "updated_at": now,
         "replay_count": 0,
         "failed_count": 0,
+        "edit_count": 0,
         "form": arrival.form.value,
         "digest": None if arrival.had_id else digest_of(arrival.wire),
         "unsettled_until": None if arrival.had_id else now + UNSETTLED_FOR,
@@ -145,6 +148,8 @@ def _facts(arrival: Arrival) -> dict[str, Any]:
         "title": arrival.title,
         "source_service": arrival.message.source_service,
         "failed_at": arrival.message.failed_at or arrival.message.timestamp,
+        "retry_after_s": arrival.message.retry_after_s,
+        "search_text": searchable(arrival.message, arrival.title),
     }
 
 
@@ -160,18 +165,20 @@ def _meet_again(
     arrivals: Sequence[Arrival],
     done: dict[int, Ingested],
     now: dt.datetime,
-    replay_budget: int,
+    rules: ReplayRules,
 ) -> dict[int, Ingested]:
     """The rest has a known id: it answers an open replay, or it is a duplicate."""
     rest = {i: arrival for i, arrival in enumerate(arrivals) if i not in done}
     answering = {_id_of(a) for a in rest.values() if a.returned or a.replay_id is not None}
     rows = lock_many(connection, answering) if answering else {}
     results = {}
-    for index, arrival in rest.items():
+    order = list(rest)
+    for place in by_provider([rows.get(_id_of(rest[index])) for index in order]):
+        index, arrival = order[place], rest[order[place]]
         row = rows.get(_id_of(arrival))
         disposition = Disposition.DUPLICATE
         if row is not None and _answers(arrival, row):
-            disposition = _answer(connection, arrival, row, now, replay_budget)
+            disposition = _answer(connection, arrival, row, now, rules)
         results[index] = Ingested(_id_of(arrival), disposition)
     return results
 
@@ -185,7 +192,7 @@ def _answers(arrival: Arrival, row: Locked) -> bool:
 
 
 def _answer(
-    connection: Connection, arrival: Arrival, row: Locked, now: dt.datetime, replay_budget: int
+    connection: Connection, arrival: Arrival, row: Locked, now: dt.datetime, rules: ReplayRules
 ) -> Disposition:
     if arrival.returned:
         close(
@@ -195,7 +202,7 @@ def _answer(
             actor=ACTOR,
             reason="came back: nobody took it from the retry queue in time",
             at=now,
-            replay_budget=replay_budget,
+            rules=rules,
         )
         return Disposition.RETURNED
     what = arrival.message.error_message if arrival.rejected else arrival.title
@@ -206,9 +213,12 @@ def _answer(
         actor=ACTOR,
         reason=f"failed again: {what}",
         at=now,
-        replay_budget=replay_budget,
+        rules=rules,
         worker=arrival.worker,
         error=arrival.message.error_message,
+        failure=None
+        if arrival.rejected
+        else Failure(arrival.category, arrival.message.retry_after_s),
         **({} if arrival.rejected else _newest(arrival)),
     )
     return Disposition.FAILED_AGAIN

@@ -27,6 +27,11 @@ _LOCKED_COLUMNS = (
     dead_letters.c.replay_count,
     dead_letters.c.failed_count,
     dead_letters.c.open_replay_id,
+    dead_letters.c.error_type,
+    dead_letters.c.category,
+    dead_letters.c.fingerprint,
+    dead_letters.c.edit_count,
+    dead_letters.c.edited_envelope,
 )
 
 
@@ -40,6 +45,10 @@ class Locked:
     replay_count: int
     failed_count: int
     open_replay_id: str | None
+    error_type: str
+    category: str
+    fingerprint: str
+    edit_in_force: int  # number of the edit that a replay sends; 0: the original
 
 
 def lock(connection: Connection, message_id: str) -> Locked:
@@ -64,19 +73,37 @@ def lock_by_replay(connection: Connection, replay_id: str) -> Locked | None:
     return rows[0] if rows and rows[0].open_replay_id == replay_id else None
 
 
-def _select_locked(connection: Connection, condition: ColumnElement[bool]) -> list[Locked]:
+def lock_free(connection: Connection, condition: ColumnElement[bool]) -> list[Locked]:
+    """Lock those that nobody else holds just now, without waiting."""
+    return _select_locked(connection, condition, skip_locked=True)
+
+
+def _select_locked(
+    connection: Connection, condition: ColumnElement[bool], *, skip_locked: bool = False
+) -> list[Locked]:
     query = (
         select(*_LOCKED_COLUMNS)
         .where(condition, dead_letters.c.state != DELETED)
         .order_by(dead_letters.c.id)
-        .with_for_update()
+        .with_for_update(skip_locked=skip_locked)
     )
     return [locked_of(row) for row in connection.execute(query).mappings()]
 
 
 def locked_of(row: RowMapping) -> Locked:
-    values = {column.name: row[column] for column in _LOCKED_COLUMNS}
-    return Locked(**values | {"state": State(values["state"])})
+    column = dead_letters.c
+    return Locked(
+        id=row[column.id],
+        message_id=row[column.message_id],
+        state=State(row[column.state]),
+        replay_count=row[column.replay_count],
+        failed_count=row[column.failed_count],
+        open_replay_id=row[column.open_replay_id],
+        error_type=row[column.error_type],
+        category=row[column.category],
+        fingerprint=row[column.fingerprint],
+        edit_in_force=0 if row[column.edited_envelope] is None else row[column.edit_count],
+    )
 
 
 def move(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 from dlq.ledger.base import HistoryEntry
 from dlq.ledger.envelope import write_envelope
 from dlq.ledger.moves import lock, note
-from dlq.ledger.schema import DELETED, dead_letters, replays
+from dlq.ledger.schema import DELETED, dead_letters, edits, replays
 from dlq.message import WireMessage
 from dlq.states import check_delete
 
@@ -33,6 +33,12 @@ def delete(connection: Connection, message_id: str, *, actor: str) -> None:
             fingerprint="",
             title="",
             source_service="",
+            search_text="",
+            retry_after_s=None,
+            plan=None,
+            plan_reason=None,
+            edited_envelope=None,
+            edited_body=None,
             digest=None,
             unsettled_until=None,
             latest_envelope=None,
@@ -42,4 +48,7 @@ def delete(connection: Connection, message_id: str, *, actor: str) -> None:
         )
     )
     connection.execute(update(replays).where(replays.c.dead_letter_id == row.id).values(error=None))
+    connection.execute(
+        update(edits).where(edits.c.dead_letter_id == row.id).values(difference="[]")
+    )
     note(connection, [(row.id, HistoryEntry(now, actor, row.state, None, "deleted", None))])

@@ -1,81 +1,126 @@
-"""The life of a replay: begun, confirmed or abandoned, closed with an outcome."""
+"""Replays on their way out: begun, confirmed, or abandoned. `outcomes.py` closes them."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, select, update
 
-from dlq.ledger.base import DeadLetter, Replay
-from dlq.ledger.moves import Locked, lock, lock_by_replay, lock_many, locked_of, move, put
+from dlq.job import LIVE, ItemStatus
+from dlq.ledger.base import DeadLetter, HistoryEntry, Replay
+from dlq.ledger.bulk import insert_rows
+from dlq.ledger.moves import Locked, lock_by_replay, note, put
 from dlq.ledger.rows import REPLAY_COLUMNS, REPLAY_WITH_DEAD_LETTER, dead_letter_of, replay_of
-from dlq.ledger.schema import dead_letters, replays
-from dlq.outcome import OutcomeReport
-from dlq.states import Outcome, State
+from dlq.ledger.schema import dead_letters, job_items, jobs, replays
+from dlq.states import State, check_move
+from dlq.topology import retry_routing_key
 
 ACTOR = "manager"
+MAX_REFUSALS = 3
+"""How often the broker may refuse one item of a job before it is given up."""
 
 _OWNER = dead_letters.c.id == replays.c.dead_letter_id
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How replays are to be sent, and at whose word. `routing_key` None: the retry queue of
+    each one's own type."""
+
+    actor: str
+    max_retries: int | None = None
+    routing_key: str | None = None
+    job_id: str | None = None
+    rule: str | None = None
+
+
 def begin(
-    connection: Connection,
-    message_id: str,
-    *,
-    actor: str,
-    routing_key: str,
-    max_retries: int | None,
-) -> tuple[Replay, DeadLetter]:
-    """Raises: NotFound; IllegalTransition."""
-    row = lock(connection, message_id)
-    now = dt.datetime.now(dt.UTC)
-    replay_id = str(uuid.uuid4())  # random: who does not hold the replay cannot answer it
-    number = row.replay_count + 1
-    from_state = row.state
-    move(
-        connection,
-        row,
-        State.REPLAYING,
-        actor=actor,
-        reason=f"replay {number}",
-        at=now,
-        replay_id=replay_id,
-        open_replay_id=replay_id,
-        replay_count=number,
-    )
+    connection: Connection, rows: Sequence[Locked], order: Order, *, now: dt.datetime
+) -> list[tuple[Replay, DeadLetter]]:
+    """Move locked dead letters to `replaying`, each under a fresh replay_id.
+
+    Raises: IllegalTransition: nothing was begun.
+    """
+    if not rows:
+        return []
+    for row in rows:
+        check_move(row.message_id, row.state, State.REPLAYING)
+    begun = [_replay_row(row, order, now) for row in rows]
+    insert_rows(connection, replays, begun)
     connection.execute(
-        insert(replays).values(
-            replay_id=replay_id,
-            dead_letter_id=row.id,
-            number=number,
-            actor=actor,
-            routing_key=routing_key,
-            max_retries=max_retries,
-            from_state=from_state.value,
-            started_at=now,
-        )
+        update(dead_letters)
+        .where(dead_letters.c.id == bindparam("row_id"))
+        .values(
+            state=State.REPLAYING.value,
+            updated_at=now,
+            open_replay_id=bindparam("new_replay_id"),
+            replay_count=bindparam("number"),
+            # Should it come back unsent, the retry policies are asked anew.
+            planned_at=None,
+            plan=None,
+            plan_reason=None,
+        ),
+        [
+            {"row_id": r["dead_letter_id"], "new_replay_id": r["replay_id"], "number": r["number"]}
+            for r in begun
+        ],
     )
+    by = f" by the rule {order.rule!r}" if order.rule else ""
+    lines = (
+        HistoryEntry(
+            now,
+            order.actor,
+            row.state,
+            State.REPLAYING,
+            f"replay {replay['number']}{by}",
+            replay["replay_id"],
+        )
+        for row, replay in zip(rows, begun, strict=True)
+    )
+    note(connection, list(zip((row.id for row in rows), lines, strict=True)))
     query = (
         select(*REPLAY_WITH_DEAD_LETTER)
         .join(replays, _OWNER)
-        .where(replays.c.replay_id == replay_id)
+        .where(replays.c.replay_id.in_([replay["replay_id"] for replay in begun]))
+        .order_by(dead_letters.c.id)
     )
-    begun = connection.execute(query).mappings().one()
-    return replay_of(begun), dead_letter_of(begun)
+    return [(replay_of(r), dead_letter_of(r)) for r in connection.execute(query).mappings()]
 
 
-def confirm(connection: Connection, replay_id: str) -> None:
+def _replay_row(row: Locked, order: Order, now: dt.datetime) -> dict[str, Any]:
+    return {
+        # Random: who does not hold the replay cannot answer it.
+        "replay_id": str(uuid.uuid4()),
+        "dead_letter_id": row.id,
+        "number": row.replay_count + 1,
+        "actor": order.actor,
+        "routing_key": order.routing_key or retry_routing_key(row.error_type),
+        "max_retries": order.max_retries,
+        "from_state": row.state.value,
+        "job_id": order.job_id,
+        "rule": order.rule,
+        "error_type": row.error_type,
+        "category": row.category,
+        "fingerprint": row.fingerprint,
+        "edit_count": row.edit_in_force,
+        "started_at": now,
+    }
+
+
+def confirm(connection: Connection, replay_ids: Sequence[str]) -> None:
     connection.execute(
         update(replays)
-        .where(replays.c.replay_id == replay_id)
+        .where(replays.c.replay_id.in_(replay_ids))
         .where(replays.c.confirmed_at.is_(None), replays.c.outcome.is_(None))
         .values(confirmed_at=dt.datetime.now(dt.UTC))
     )
 
 
-def abandon(connection: Connection, replay_id: str, reason: str) -> None:
+def abandon(connection: Connection, replay_id: str, reason: str, *, for_now: bool = False) -> None:
     """Take the replay back as if it had not been begun; only the history tells of it."""
     row = lock_by_replay(connection, replay_id)
     if row is None:
@@ -98,106 +143,24 @@ def abandon(connection: Connection, replay_id: str, reason: str) -> None:
         open_replay_id=None,
         replay_count=row.replay_count - 1,
     )
+    give_back(connection, replay_id, reason, for_now=for_now)
 
 
-def record(connection: Connection, report: OutcomeReport, *, replay_budget: int) -> bool:
-    """Close the replay that the report names, if it is open."""
-    row = lock_many(connection, [report.message_id]).get(report.message_id)
-    if row is None or row.open_replay_id != report.replay_id:
-        return False
-    close(
-        connection,
-        row,
-        report.outcome,
-        actor=report.worker or "worker",
-        reason=f"{report.outcome}: {report.detail}" if report.detail else report.outcome.value,
-        at=dt.datetime.now(dt.UTC),
-        replay_budget=replay_budget,
-        worker=report.worker or None,
-        error=report.detail if report.outcome is Outcome.FAILED else None,
+def give_back(connection: Connection, replay_id: str, reason: str, *, for_now: bool) -> None:
+    """The item of a job waits again, unless the job is over, or it was refused too often.
+    What was refused for now, by a queue that is full, may be offered any number of times."""
+    item = job_items.c
+    refusals = item.refusals + (0 if for_now else 1)
+    live = select(jobs.c.id).where(jobs.c.state.in_(LIVE))
+    status = case(
+        (item.job_id.not_in(live), ItemStatus.CANCELLED.value),
+        (refusals >= MAX_REFUSALS, ItemStatus.REFUSED.value),
+        else_=ItemStatus.WAITING.value,
     )
-    return True
-
-
-def return_overdue(
-    connection: Connection, before: dt.datetime, limit: int, *, replay_budget: int
-) -> int:
-    now = dt.datetime.now(dt.UTC)
-    query = (
-        select(*dead_letters.c)
-        .join(replays, _OWNER)
-        .where(replays.c.outcome.is_(None))
-        # In the retry queue since the broker confirmed it, which may be long after it began.
-        .where(func.coalesce(replays.c.confirmed_at, replays.c.started_at) < before)
-        .where(or_(replays.c.leased_until.is_(None), replays.c.leased_until <= now))
-        .order_by(replays.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = [locked_of(row) for row in connection.execute(query).mappings()]
-    for row in rows:
-        close(
-            connection,
-            row,
-            Outcome.RETURNED,
-            actor=ACTOR,
-            reason="brought back: no outcome was reported in time",
-            at=now,
-            replay_budget=replay_budget,
-        )
-    return len(rows)
-
-
-def close(
-    connection: Connection,
-    row: Locked,
-    outcome: Outcome,
-    *,
-    actor: str,
-    reason: str,
-    at: dt.datetime,
-    replay_budget: int,
-    worker: str | None = None,
-    error: str | None = None,
-    **changes: Any,
-) -> None:
-    """Close the open replay of `row`, and move the dead letter to where that leads.
-
-    Only success resolves: without a worker's word for it (`returned`, `presumed`) the dead
-    letter is still in need of somebody.
-    """
-    failed_count = row.failed_count + (outcome is Outcome.FAILED)
-    target = State.RESOLVED if outcome is Outcome.SUCCEEDED else State.PENDING
-    if outcome is Outcome.FAILED and failed_count >= replay_budget:
-        target = State.PARKED
-        reason = f"{reason} (parked: {failed_count} replays failed, the budget is {replay_budget})"
-    replay_id = row.open_replay_id
     connection.execute(
-        update(replays)
-        .where(replays.c.replay_id == replay_id)
-        .values(
-            outcome=outcome.value,
-            outcome_at=at,
-            # A lease tells who had it where the report does not.
-            worker=func.coalesce(worker, replays.c.leased_by),
-            error=error,
-            lease_id=None,
-            leased_until=None,
-        )
-    )
-    row.failed_count = failed_count
-    move(
-        connection,
-        row,
-        target,
-        actor=actor,
-        reason=reason,
-        at=at,
-        replay_id=replay_id,
-        open_replay_id=None,
-        next_replay_at=None,
-        failed_count=failed_count,
-        **changes,
+        update(job_items)
+        .where(item.replay_id == replay_id)
+        .values(status=status, reason=reason, refusals=refusals, replay_id=None, sent_at=None)
     )
 
 

@@ -31,6 +31,12 @@ def dead_letter_of(row: RowMapping) -> DeadLetter:
         newest = read_wire(row[column.latest_body], row[column.latest_envelope])
     # A message that carries no instant failed when it arrived, not when it is looked at.
     message = decode(newest, received_at=row[column.failed_at]).message
+    edited = None
+    if row[column.edited_envelope] is not None:
+        edited = read_wire(row[column.edited_body], row[column.edited_envelope])
+    if (sent := edited or wire) is not newest:
+        message = message.model_copy(update={"payload": decode(sent).message.payload})
+    outcome = row[column.last_outcome]
     return DeadLetter(
         message=message.model_copy(update={"message_id": row[column.message_id]}),
         wire=wire,
@@ -43,6 +49,11 @@ def dead_letter_of(row: RowMapping) -> DeadLetter:
         ingested_at=row[column.ingested_at],
         updated_at=row[column.updated_at],
         next_replay_at=row[column.next_replay_at],
+        last_outcome=None if outcome is None else Outcome(outcome),
+        plan=row[column.plan],
+        plan_reason=row[column.plan_reason],
+        edit_count=row[column.edit_count],
+        edited_wire=edited,
     )
 
 
@@ -63,6 +74,10 @@ def replay_of(row: RowMapping) -> Replay:
         outcome_at=row[column.outcome_at],
         worker=row[column.worker],
         error=row[column.error],
+        job_id=row[column.job_id],
+        rule=row[column.rule],
+        category=row[column.category],
+        edit_count=row[column.edit_count],
     )
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
+    Float,
     ForeignKey,
     FromClause,
     Identity,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     bindparam,
@@ -52,9 +55,16 @@ dead_letters = Table(
     Column("failed_at", Instant, nullable=False),
     Column("ingested_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("retry_after_s", Float),
+    Column("search_text", CleanText, nullable=False),  # what free text is looked for in
+    # What the retry policies made of it since its newest failure; None: not asked yet.
+    Column("planned_at", Instant),
+    Column("plan", Text),  # a policy's kind of decision
+    Column("plan_reason", CleanText),
     Column("next_replay_at", Instant),
     Column("replay_count", Integer, nullable=False),
     Column("failed_count", Integer, nullable=False),  # replays that failed: the budget counts these
+    Column("last_outcome", Text),  # of the newest replay that was closed
     Column("open_replay_id", Text),  # set exactly while the state is `replaying`
     Column("form", Text, nullable=False),
     # Only for a message without id whose ack the broker may not have taken yet.
@@ -63,6 +73,10 @@ dead_letters = Table(
     # The newest failure report as it came, once a replay has failed.
     Column("latest_envelope", Text),
     Column("latest_body", LargeBinary),
+    # What a replay sends once the payload was edited.
+    Column("edit_count", Integer, nullable=False),
+    Column("edited_envelope", Text),
+    Column("edited_body", LargeBinary),
     # The original. Last, so that SQLite reads all else without walking through a long body.
     Column("envelope", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -80,6 +94,13 @@ replays = Table(
     Column("routing_key", CleanText, nullable=False),
     Column("max_retries", Integer),
     Column("from_state", Text, nullable=False),
+    Column("job_id", Text),  # the job that sent it, if one did
+    Column("rule", CleanText),  # the policy's rule that sent it
+    # What the dead letter was when it was sent: success rates are of these.
+    Column("error_type", Name, nullable=False),
+    Column("category", Name, nullable=False),
+    Column("fingerprint", Name, nullable=False),
+    Column("edit_count", Integer, nullable=False),  # which edit was sent; 0: the original
     Column("started_at", Instant, nullable=False),
     Column("confirmed_at", Instant),
     Column("outcome", Text),  # None: open
@@ -103,6 +124,91 @@ history = Table(
     Column("to_state", Text),
     Column("reason", CleanText, nullable=False),
     Column("replay_id", Text),
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("id", RowId, Identity(), primary_key=True),
+    Column("dead_letter_id", RowId, ForeignKey("dead_letters.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", CleanText, nullable=False),
+    Column("reason", CleanText, nullable=False),
+    Column("difference", Text, nullable=False),  # JSON Patch
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", RowId, Identity(), primary_key=True),
+    Column("job_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("actor", CleanText, nullable=False),
+    Column("choice", CleanText, nullable=False),  # the filter's text; empty: by ids
+    Column("chosen_ids", Text),  # JSON: the ids that were named
+    Column("unknown_ids", Text, nullable=False),  # JSON: the first of those nobody knew
+    Column("options", Text, nullable=False),  # JSON of JobOptions
+    Column("repeat_of", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("start_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("stop_reason", CleanText),
+    Column("waiting_for", CleanText),  # why nothing is sent just now
+    Column("total", Integer, nullable=False),
+    Column("canary_passed", Boolean, nullable=False),
+    Column("next_at", Instant),  # of the job's own bucket
+    Column("hold_until", Instant),
+    # How far keys were read, and successes elsewhere were looked at.
+    Column("keyed_to", RowId, nullable=False),
+    Column("successes_to", Instant),
+    sqlite_autoincrement=True,
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    Column("job_id", RowId, ForeignKey("jobs.id"), nullable=False),
+    Column("dead_letter_id", RowId, ForeignKey("dead_letters.id"), nullable=False),
+    Column("error_type", Name, nullable=False),
+    Column("failed_at", Instant, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", CleanText),
+    Column("canary", Boolean, nullable=False),
+    Column("replay_id", Text),
+    Column("refusals", Integer, nullable=False),
+    Column("sent_at", Instant),
+    Column("done_at", Instant),
+    Column("order_key", Name),
+    Column("entity_key", Name),
+    PrimaryKeyConstraint("job_id", "dead_letter_id"),
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("next_at", Instant),  # of its bucket
+    Column("share", Float, nullable=False),  # of its limit, as it was at slowed_at
+    Column("slowed_at", Instant),
+    Column("hold_until", Instant),
+    Column("circuit", Text, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("opened_count", Integer, nullable=False),
+    Column("opened_at", Instant),
+    Column("probe_at", Instant),
+    Column("last_error", CleanText),
+    Column("mended_at", Instant),
+    Column("mended_by", CleanText),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("adopted_at", Instant, nullable=False),
 )
 
 audit = Table(
@@ -137,6 +243,27 @@ def in_dlq(table: FromClause = dead_letters) -> ColumnElement[bool]:
         "outside", outside, unique=True, expanding=True, literal_execute=True, type_=Text()
     )
     return table.c.state.not_in(literals)
+
+
+def spelled(column: ColumnElement[Any], *values: str) -> ColumnElement[bool]:
+    """`column` is one of `values`, these as literals: see `in_dlq`."""
+    if len(values) == 1:
+        return column == bindparam("is", values[0], unique=True, literal_execute=True, type_=Text())
+    return column.in_(
+        bindparam("among", values, unique=True, expanding=True, literal_execute=True, type_=Text())
+    )
+
+
+def still_open(table: FromClause = job_items) -> ColumnElement[bool]:
+    """An item that waits, or whose outcome is awaited; spelled as in the partial indexes."""
+    return spelled(table.c.status, "waiting", "sent")
+
+
+def unplanned(table: FromClause = dead_letters) -> ColumnElement[bool]:
+    """Pending or scheduled, and no policy was asked since its newest failure. Said as `in_dlq`
+    is, for the same reason."""
+    others = (State.REPLAYING, State.RESOLVED, State.PARKED, DELETED)
+    return table.c.planned_at.is_(None) & ~spelled(table.c.state, *others)
 
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], **options: Any) -> Index:
@@ -174,6 +301,33 @@ _partial(
     where=dead_letters.c.digest.is_not(None),
 )
 
+# What no policy has been asked about, in order of arrival: as small as the last second.
+_partial(
+    "ix_dead_letters_unplanned",
+    dead_letters.c.id,
+    where=unplanned(),
+)
+# What waits for credentials, by provider.
+_partial(
+    "ix_dead_letters_waiting",
+    dead_letters.c.error_type,
+    dead_letters.c.planned_at,
+    where=spelled(dead_letters.c.plan, "wait"),
+)
+# What is due, by provider.
+_partial(
+    "ix_dead_letters_due",
+    dead_letters.c.error_type,
+    dead_letters.c.next_replay_at,
+    where=spelled(dead_letters.c.state, State.SCHEDULED),
+)
+# Successes since an instant.
+_partial(
+    "ix_dead_letters_resolved",
+    dead_letters.c.updated_at,
+    where=spelled(dead_letters.c.state, State.RESOLVED),
+)
+
 # Outcome, confirm, abandon by replay_id.
 Index("ux_replays_replay_id", replays.c.replay_id, unique=True)
 # The replays of one dead letter, in order; and no number twice.
@@ -184,5 +338,67 @@ _partial("ix_replays_open", replays.c.id, where=replays.c.outcome.is_(None))
 _partial(
     "ux_replays_lease_id", replays.c.lease_id, where=replays.c.lease_id.is_not(None), unique=True
 )
+# Success rates by provider and by cause.
+Index("ix_replays_outcomes", replays.c.error_type, replays.c.fingerprint, replays.c.outcome)
+# What policies have on its way.
+_partial(
+    "ix_replays_by_policy",
+    replays.c.error_type,
+    where=replays.c.outcome.is_(None) & replays.c.rule.is_not(None),
+)
+
+Index("ux_jobs_job_id", jobs.c.job_id, unique=True)
+# What there is to run: as small as what is not over.
+Index("ix_jobs_state", jobs.c.state)
+# Counts by status, and the next to send of each provider.
+Index(
+    "ix_job_items_status",
+    job_items.c.job_id,
+    job_items.c.status,
+    job_items.c.error_type,
+    job_items.c.dead_letter_id,
+)
+# The item that a replay belongs to.
+_partial(
+    "ux_job_items_replay_id",
+    job_items.c.replay_id,
+    where=job_items.c.replay_id.is_not(None),
+    unique=True,
+)
+# Whether one before it, of the same key, is still to come back.
+_partial(
+    "ix_job_items_order_key",
+    job_items.c.job_id,
+    job_items.c.order_key,
+    job_items.c.dead_letter_id,
+    where=job_items.c.order_key.is_not(None) & still_open(),
+)
+# What a success elsewhere supersedes, and whether one before it is still to come back.
+_partial(
+    "ix_job_items_entity_key",
+    job_items.c.job_id,
+    job_items.c.entity_key,
+    job_items.c.dead_letter_id,
+    where=job_items.c.entity_key.is_not(None),
+)
+# The canary: a few among many.
+_partial(
+    "ix_job_items_canary",
+    job_items.c.job_id,
+    job_items.c.status,
+    job_items.c.error_type,
+    job_items.c.dead_letter_id,
+    where=job_items.c.canary,
+)
+# How many came back of late.
+_partial(
+    "ix_job_items_done_at",
+    job_items.c.job_id,
+    job_items.c.done_at,
+    where=job_items.c.done_at.is_not(None),
+)
+
+# The edits of one dead letter, in order; and no number twice.
+Index("ux_edits_number", edits.c.dead_letter_id, edits.c.number, unique=True)
 # The history of one dead letter, in order.
 Index("ix_history_dead_letter_id", history.c.dead_letter_id, history.c.id)

@@ -3,46 +3,67 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from dlq.ledger import audits, ingest, leases, queries, removal, replays, summaries
+from sqlalchemy import Connection
+
+from dlq.ledger import (
+    audits,
+    edits,
+    ingest,
+    leases,
+    outcomes,
+    providers,
+    queries,
+    removal,
+    replays,
+    summaries,
+)
 from dlq.ledger.base import (
     Arrival,
     AuditEntry,
     DeadLetter,
-    Filter,
+    Edit,
+    Edited,
     Group,
     HistoryEntry,
     Ingested,
     Lease,
     LedgerStats,
+    OutcomeCounts,
     Replay,
 )
+from dlq.ledger.bookkeeping import SqlJobs, SqlProviders, SqlSchedule
 from dlq.ledger.database import Database
-from dlq.ledger.moves import history_of
+from dlq.ledger.moves import history_of, lock
+from dlq.ledger.rules import ReplayRules
 from dlq.ledger.schema import dead_letters
+from dlq.ledger.schema import replays as replay_rows
 from dlq.outcome import OutcomeReport
+from dlq.query import Filter
+from dlq.states import Outcome
 
 
 class SqlLedger:
     """`dlq.ledger.base.Ledger` on SQLite or PostgreSQL; its docstrings are there.
 
     Args:
-        replay_budget: failed replays after which a dead letter is parked.
+        rules: by which replays are begun and closed.
     """
 
-    def __init__(self, database: Database, *, replay_budget: int) -> None:
+    def __init__(self, database: Database, *, rules: ReplayRules) -> None:
         self._database = database
-        self._replay_budget = replay_budget
+        self._rules = rules
+        self.jobs = SqlJobs(database, rules)
+        self.schedule = SqlSchedule(database, rules)
+        self.providers = SqlProviders(database, rules)
 
     # --- what comes in ---
 
     def ingest(self, arrivals: Sequence[Arrival]) -> list[Ingested]:
         if not arrivals:
             return []
-        return self._database.write(
-            lambda c: ingest.ingest(c, arrivals, replay_budget=self._replay_budget)
-        )
+        return self._database.write(lambda c: ingest.ingest(c, arrivals, rules=self._rules))
 
     def settled(self, rows: Sequence[int]) -> None:
         if rows:
@@ -62,16 +83,17 @@ class SqlLedger:
 
     def iterate(self, where: Filter, *, batch: int = 500) -> Iterator[DeadLetter]:
         up_to = self._database.read(queries.newest_id)
+        now = _now()  # an age means the same from the first batch to the last
         reached = 0
         while reached < up_to:
-            reached, found = self._after(where, row_id=reached, up_to=up_to, limit=batch)
+            reached, found = self._after(where, reached, up_to=up_to, limit=batch, now=now)
             yield from found
 
     def _after(
-        self, where: Filter, *, row_id: int, up_to: int, limit: int
+        self, where: Filter, row_id: int, *, up_to: int, limit: int, now: dt.datetime
     ) -> tuple[int, list[DeadLetter]]:
         return self._database.read(
-            lambda c: queries.after(c, where, row_id=row_id, up_to=up_to, limit=limit)
+            lambda c: queries.after(c, where, row_id=row_id, up_to=up_to, limit=limit, now=now)
         )
 
     def count(self, where: Filter) -> int:
@@ -98,34 +120,73 @@ class SqlLedger:
     # --- replays ---
 
     def begin_replay(
-        self, message_id: str, *, actor: str, routing_key: str, max_retries: int | None
+        self,
+        message_id: str,
+        *,
+        actor: str,
+        max_retries: int | None,
+        routing_key: str | None = None,
     ) -> tuple[Replay, DeadLetter]:
-        return self._database.write(
-            lambda c: replays.begin(
-                c, message_id, actor=actor, routing_key=routing_key, max_retries=max_retries
-            )
-        )
+        order = replays.Order(actor, max_retries=max_retries, routing_key=routing_key)
+
+        def work(c: Connection) -> tuple[Replay, DeadLetter]:
+            row, now = lock(c, message_id), _now()
+            (begun,) = replays.begin(c, [row], order, now=now)
+            providers.spend(c, row.error_type, 1, limits=self._rules.limits, now=now)
+            return begun
+
+        return self._database.write(work)
 
     def confirm_replay(self, replay_id: str) -> None:
-        self._database.write(lambda c: replays.confirm(c, replay_id))
+        self.confirm_replays([replay_id])
 
-    def abandon_replay(self, replay_id: str, reason: str) -> None:
-        self._database.write(lambda c: replays.abandon(c, replay_id, reason))
+    def confirm_replays(self, replay_ids: Sequence[str]) -> None:
+        if replay_ids:
+            self._database.write(lambda c: replays.confirm(c, replay_ids))
+
+    def abandon_replay(self, replay_id: str, reason: str, *, for_now: bool = False) -> None:
+        self._database.write(lambda c: replays.abandon(c, replay_id, reason, for_now=for_now))
 
     def unconfirmed_replays(
         self, before: dt.datetime, limit: int
     ) -> list[tuple[Replay, DeadLetter]]:
         return self._database.read(lambda c: replays.unconfirmed(c, before, limit))
 
-    def record_outcome(self, report: OutcomeReport) -> bool:
+    def record_outcomes(self, reports: Sequence[OutcomeReport]) -> list[bool]:
+        if not reports:
+            return []
+        return self._database.write(lambda c: outcomes.record(c, reports, rules=self._rules))
+
+    def close_overdue(self, before: dt.datetime, limit: int, outcome: Outcome) -> list[str]:
         return self._database.write(
-            lambda c: replays.record(c, report, replay_budget=self._replay_budget)
+            lambda c: outcomes.close_overdue(c, before, limit, outcome, rules=self._rules)
         )
 
-    def return_overdue(self, before: dt.datetime, limit: int) -> int:
+    def outcomes_by_error_type(self) -> dict[str, OutcomeCounts]:
+        return self._database.read(lambda c: outcomes.outcome_counts(c, replay_rows.c.error_type))
+
+    def outcomes_by_cause(self) -> dict[str, OutcomeCounts]:
+        return self._database.read(lambda c: outcomes.outcome_counts(c, replay_rows.c.fingerprint))
+
+    # --- edits ---
+
+    def edit_payload(
+        self,
+        message_id: str,
+        make: Callable[[DeadLetter], Edited],
+        *,
+        actor: str,
+        reason: str,
+        edit_count: int | None,
+    ) -> DeadLetter:
         return self._database.write(
-            lambda c: replays.return_overdue(c, before, limit, replay_budget=self._replay_budget)
+            lambda c: edits.edit(
+                c, message_id, make, actor=actor, reason=reason, edit_count=edit_count
+            )
         )
+
+    def edits(self, message_id: str) -> list[Edit]:
+        return self._database.read(lambda c: edits.edits_of(c, message_id))
 
     # --- leases ---
 
@@ -161,3 +222,7 @@ class SqlLedger:
 
     def close(self) -> None:
         self._database.close()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

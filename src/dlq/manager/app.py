@@ -9,7 +9,18 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from dlq.manager.access import BrowserGuard
-from dlq.manager.api import health, leases, messages, problems, replay, stats
+from dlq.manager.api import (
+    edits,
+    health,
+    jobs,
+    leases,
+    messages,
+    policies,
+    problems,
+    providers,
+    replay,
+    stats,
+)
 from dlq.manager.body_limit import BodyLimit
 from dlq.manager.service import Manager
 
@@ -37,6 +48,16 @@ def create_app(manager: Manager) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=2 * manager.settings.max_body_bytes)
     app.add_middleware(BrowserGuard, settings=manager.settings)
     problems.install(app)
-    for router in (health.router, messages.router, stats.router, replay.router, leases.router):
+    for router in (
+        health.router,
+        edits.router,
+        messages.router,
+        stats.router,
+        replay.router,
+        jobs.router,
+        providers.router,
+        policies.router,
+        leases.router,
+    ):
         app.include_router(router)
     return app

@@ -7,29 +7,45 @@ malformed, with its bytes.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dlq.classify import Category
-from dlq.errors import InvalidInput, LedgerUnavailable
-from dlq.ledger.base import Arrival, Ingested, Ledger
+from dlq.errors import InvalidInput, LedgerError, LedgerUnavailable
+from dlq.ledger.base import Arrival, Disposition, Ingested, Ledger
 from dlq.manager.arrivals import arrival_of
 from dlq.manager.metrics import Metrics
-from dlq.message import Form, WireMessage, new_message_id
-from dlq.outcome import decode_outcome
+from dlq.message import DLQMessage, Form, WireMessage, new_message_id
+from dlq.outcome import OutcomeReport, decode_outcome
+from dlq.states import Outcome
 from dlq.transport.base import Delivery
 
 logger = logging.getLogger(__name__)
+
+CLOSING = {
+    Disposition.FAILED_AGAIN: Outcome.FAILED,
+    Disposition.RETURNED: Outcome.RETURNED,
+}
 
 
 class Ingest:
     """Reads, diagnoses and stores; knows nothing of acks."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, *, retry_queue: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        metrics: Metrics,
+        *,
+        retry_queue: str,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """on_closed: called when replays were closed, so that others may go."""
         self._ledger = ledger
         self._metrics = metrics
         self._retry_queue = retry_queue
+        self._on_closed = on_closed
 
     def failures(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Store a batch of the main queue. Returns the rows without id, to be settled."""
@@ -48,27 +64,59 @@ class Ingest:
         except Exception:
             logger.exception("A batch of %d was refused; storing one by one", len(arrivals))
             results = [self._store_alone(arrival) for arrival in arrivals]
-        for result in results:
+        for arrival, result in zip(arrivals, results, strict=True):
             self._metrics.ingested(result.disposition)
+            if result.disposition in CLOSING:
+                self._metrics.outcome(CLOSING[result.disposition], arrival.message.error_type)
+        if any(result.disposition in CLOSING for result in results):
+            self._on_closed()
+        self._slow_down(arrivals)
         return results
 
     def outcomes(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Close the replays that workers report on. What is no report, or names no open
         replay, changes nothing and is logged."""
-        for delivery in deliveries:
-            try:
-                report = decode_outcome(delivery.wire)
-            except InvalidInput as error:
-                logger.warning("Ignored a message on %s: %s", delivery.queue, error)
-                continue
-            if not self._ledger.record_outcome(report):
-                logger.warning(
-                    "Ignored an outcome for %r from %r: it names no open replay "
-                    "(late, repeated or forged)",
-                    report.message_id,
-                    report.worker,
-                )
+        reports = [report for d in deliveries if (report := _report_in(d)) is not None]
+        self.close(reports)
         return []
+
+    def close(self, reports: Sequence[tuple[OutcomeReport, str]]) -> list[bool]:
+        """Close the replays that are reported on, each with its error_type.
+
+        Returns: False for what names no open replay (late, repeated or forged): logged,
+        counted, and nothing is changed.
+        """
+        closed = self._ledger.record_outcomes([report for report, _ in reports])
+        for (report, error_type), done in zip(reports, closed, strict=True):
+            if done:
+                self._metrics.outcome(report.outcome, error_type)
+                continue
+            self._metrics.outcome_ignored()
+            logger.warning(
+                "Ignored an outcome for %r from %r: it names no open replay "
+                "(late, repeated or forged)",
+                report.message_id,
+                report.worker,
+            )
+        if any(closed):
+            self._on_closed()
+        return closed
+
+    def _slow_down(self, arrivals: Sequence[Arrival]) -> None:
+        """Let the pace of a provider know of its "too many"; of a batch, the newest."""
+        now = dt.datetime.now(dt.UTC)
+        newest: dict[str, DLQMessage] = {}
+        for arrival in arrivals:
+            if arrival.category == Category.RATE_LIMIT and arrival.replay_id is None:
+                newest[arrival.message.error_type] = arrival.message
+        for name, message in newest.items():
+            at = message.failed_at or message.timestamp
+            try:
+                self._ledger.providers.slow_down(
+                    name, at=at, retry_after_s=message.retry_after_s, now=now
+                )
+            except LedgerError as error:  # the failures themselves are committed
+                logger.warning("The pace of %r does not know of its refusal: %s", name, error)
 
     def _store_alone(self, arrival: Arrival) -> Ingested:
         try:
@@ -78,6 +126,16 @@ class Ingest:
         except Exception as error:
             logger.exception("Poison message %r is kept as malformed", arrival.message.message_id)
             return self._ledger.ingest([_quarantined(arrival, error)])[0]
+
+
+def _report_in(delivery: Delivery) -> tuple[OutcomeReport, str] | None:
+    """The report, and the error_type that it was routed by."""
+    try:
+        report = decode_outcome(delivery.wire)
+    except InvalidInput as error:
+        logger.warning("Ignored a message on %s: %s", delivery.queue, error)
+        return None
+    return report, delivery.wire.routing_key.partition(".")[0]
 
 
 def _quarantined(arrival: Arrival, error: Exception) -> Arrival:

@@ -13,7 +13,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from dlq.circuit import CircuitState
 from dlq.ledger.base import Disposition, Ledger
+from dlq.states import Outcome
 
 QUANTILES = (0.5, 0.9, 0.99)
 MAX_ERROR_TYPES = 50
@@ -41,6 +43,18 @@ class Metrics:
             ["disposition"],
             registry=self._registry,
         )
+        self._outcomes = Counter(
+            "dlq_replay_outcomes",
+            "What became of replays.",
+            ["outcome", "error_type"],
+            registry=self._registry,
+        )
+        self._ignored = Counter(
+            "dlq_outcomes_ignored",
+            "Reports that named no open replay: late, repeated or forged.",
+            registry=self._registry,
+        )
+        self._outcome_types: set[str] = set()
         for status in ("success", "error", "not_found"):
             self._replays.labels(status)
         for disposition in Disposition:
@@ -52,6 +66,15 @@ class Metrics:
 
     def ingested(self, disposition: Disposition) -> None:
         self._ingested.labels(disposition.value).inc()
+
+    def outcome(self, outcome: Outcome, error_type: str) -> None:
+        if error_type not in self._outcome_types and len(self._outcome_types) >= MAX_ERROR_TYPES:
+            error_type = "other"
+        self._outcome_types.add(error_type)
+        self._outcomes.labels(outcome.value, error_type).inc()
+
+    def outcome_ignored(self) -> None:
+        self._ignored.inc()
 
     def watch(self, ledger: Ledger, depths: Depths) -> None:
         self._registry.register(_LedgerCollector(ledger, depths))
@@ -76,6 +99,8 @@ class _LedgerCollector(Collector):
         yield self._queue_depths()
         yield self._by_error_type()
         yield self._ages()
+        yield self._jobs()
+        yield from self._providers()
 
     def _queue_depths(self) -> Metric:
         family = GaugeMetricFamily(
@@ -103,3 +128,27 @@ class _LedgerCollector(Collector):
         for quantile, age_s in zip(QUANTILES, ages, strict=False):
             family.add_sample("dlq_message_age_seconds", {"quantile": str(quantile)}, age_s)
         return family
+
+    def _jobs(self) -> Metric:
+        family = GaugeMetricFamily("dlq_jobs", "Replay jobs, by state.", labels=["state"])
+        for state, count in self._ledger.jobs.counts().items():
+            family.add_metric([state.value], count)
+        return family
+
+    def _providers(self) -> Iterable[Metric]:
+        circuits = GaugeMetricFamily(
+            "dlq_circuit_state", "1 for the state a circuit is in.", labels=["error_type", "state"]
+        )
+        scheduled = GaugeMetricFamily(
+            "dlq_scheduled_messages", "To be replayed by themselves.", labels=["error_type"]
+        )
+        share = GaugeMetricFamily(
+            "dlq_provider_share", "Share of its limit asked of a provider.", labels=["error_type"]
+        )
+        known = self._ledger.providers.all(dt.datetime.now(dt.UTC))
+        for provider in known[:MAX_ERROR_TYPES]:
+            for state in CircuitState:
+                circuits.add_metric([provider.name, state.value], provider.circuit.state is state)
+            scheduled.add_metric([provider.name], provider.scheduled_count)
+            share.add_metric([provider.name], provider.share)
+        return [circuits, scheduled, share]

@@ -6,16 +6,23 @@ import logging
 import threading
 import time
 
-from dlq.ledger import open_ledger
+from dlq.circuit import CircuitRules
+from dlq.ledger import ReplayRules, open_ledger
 from dlq.ledger.base import Ledger
 from dlq.manager.access import check_binding
 from dlq.manager.broker import Broker
+from dlq.manager.handover import HandOver
 from dlq.manager.ingest import Ingest
+from dlq.manager.jobs import JobDesk
+from dlq.manager.leasing import Leasing
 from dlq.manager.ledger_probe import LedgerProbe
 from dlq.manager.metrics import Metrics
 from dlq.manager.replay import Replayer
+from dlq.manager.runner import Runner
+from dlq.manager.scheduler import Scheduler
 from dlq.manager.sweeper import Sweeper
 from dlq.manager.tokens import TokenStore
+from dlq.policy import load_policies
 from dlq.settings import Settings, without_password
 from dlq.states import State
 
@@ -32,36 +39,50 @@ class Manager:
         """Open the ledger and check that it may be served.
 
         Raises:
-            SettingsError: it would serve the network without any token.
+            SettingsError: it would serve the network without any token, or its retry
+                policies cannot be read.
             LedgerUnavailable: the ledger cannot be opened.
         """
         self.settings = settings
         self.tokens = TokenStore(settings.tokens_file)
         check_binding(settings, self.tokens)
-        self.ledger: Ledger = open_ledger(
-            settings.resolved_ledger_url, replay_budget=settings.replay_budget
-        )
+        self.policies = load_policies(settings.policies_file) if settings.auto_retry else None
+        self.ledger: Ledger = open_ledger(settings.resolved_ledger_url, rules=rules_of(settings))
         self.metrics = Metrics()
-        self.ingest = Ingest(self.ledger, self.metrics, retry_queue=settings.retry_queue)
+        self.ingest = Ingest(
+            self.ledger, self.metrics, retry_queue=settings.retry_queue, on_closed=self._nudge
+        )
         self.broker = self._broker() if settings.amqp_url else None
-        publisher = self.broker.publisher if self.broker else None
         self.stopping = threading.Event()
-        self.replayer = Replayer(
+        self.handover = HandOver(
             self.ledger,
-            publisher,
-            self.metrics,
+            self.broker.publisher if self.broker else None,
             settings,
             stopping=self.stopping,
             on_returned=self.broker.mend if self.broker else lambda: None,
         )
+        self.replayer = Replayer(
+            self.ledger, self.handover, self.metrics, settings, stopping=self.stopping
+        )
+        self.leasing = Leasing()
+        scheduler = Scheduler(self.ledger, self.policies, worker_is_there=self.worker_is_there)
+        self.runner = Runner(self.ledger, self.handover, scheduler, self.metrics)
+        self.jobs = JobDesk(
+            self.ledger,
+            self.broker,
+            settings,
+            worker_is_there=self.worker_is_there,
+            on_new=self.runner.nudge,
+        )
         self.metrics.watch(self.ledger, self.depths)
         self.probe = LedgerProbe(self.ledger)
-        self.sweeper = Sweeper(self.ledger, self.replayer, settings)
+        self.sweeper = Sweeper(self.ledger, self.replayer, self.metrics, settings)
 
     def start(self) -> None:
         if self.broker:
             self.broker.start()
         self.sweeper.start()
+        self.runner.start()
         logger.info(
             "DLQ manager started: %s, ledger %s",
             "RabbitMQ" if self.broker else "embedded (no broker)",
@@ -72,8 +93,10 @@ class Manager:
         """Finish what is in hand; what is not acked stays with the broker."""
         until = time.monotonic() + STOP_S
         self.stopping.set()
+        self.runner.ask_to_stop()
         if self.broker:
             self.broker.stop(until)
+        self.runner.stop(until)
         self.sweeper.stop(until)
         self.replayer.close()
         self.ledger.close()
@@ -102,6 +125,17 @@ class Manager:
             },
         }
 
+    def worker_is_there(self) -> bool | None:
+        """Whether somebody takes replays: consumes the retry queue, or asks for leases. None:
+        the broker does not say."""
+        if self.broker is None:
+            return self.leasing.is_recent
+        depth = self.broker.inspect().get(self.settings.retry_queue)
+        return None if depth is None else depth.consumers > 0
+
+    def _nudge(self) -> None:
+        self.runner.nudge()
+
     def _broker(self) -> Broker:
         return Broker(
             self.settings,
@@ -109,3 +143,14 @@ class Manager:
             store_outcomes=self.ingest.outcomes,
             settled=self.ledger.settled,
         )
+
+
+def rules_of(settings: Settings) -> ReplayRules:
+    return ReplayRules(
+        replay_budget=settings.replay_budget,
+        concurrency=settings.replay_concurrency,
+        slot_s=settings.replay_slot_s,
+        canary_wait_s=settings.canary_wait_s,
+        limits=settings.limits,
+        circuit=CircuitRules(settings.circuit_failures, settings.circuit_cooldown_s),
+    )

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from dlq.worker.attempt import TryPolicy
     from dlq.worker.dealing import Tally
     from dlq.worker.handlers import Handler, NoHandler
+    from dlq.worker.memory import ReplayMemory
     from dlq.worker.worker import RetryWorker
 
-__all__ = ["Handler", "NoHandler", "RetryWorker", "Tally", "TryPolicy"]
+__all__ = ["Handler", "NoHandler", "ReplayMemory", "RetryWorker", "Tally", "TryPolicy"]
 
 _HOME = {
     "Handler": "dlq.worker.handlers",
     "NoHandler": "dlq.worker.handlers",
+    "ReplayMemory": "dlq.worker.memory",
     "RetryWorker": "dlq.worker.worker",
     "Tally": "dlq.worker.dealing",
     "TryPolicy": "dlq.worker.attempt",

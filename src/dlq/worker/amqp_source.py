@@ -82,9 +82,8 @@ class AmqpSource:
                 f"The failure of {task.message.message_id} could neither be confirmed nor "
                 "spooled. Check the broker and the spool (`dlq doctor`)."
             )
-        self._consumer.ack([task.origin])
 
-    def reported(self, task: Task) -> None:
+    def let_go(self, task: Task) -> None:
         self._consumer.ack([task.origin])
 
     def release(self, task: Task) -> None:

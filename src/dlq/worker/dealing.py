@@ -21,13 +21,13 @@ from dlq.worker.attempt import (
     attempt,
 )
 from dlq.worker.handlers import Caller, Handlers, NoHandler
-from dlq.worker.memory import ReplayMemory, Standing
+from dlq.worker.memory import Memory, Standing
 from dlq.worker.task import Source, Task
 
 logger = logging.getLogger(__name__)
 
 SHARED_PAUSE_S = 1.0
-"""Before a copy of a replay that another thread has in hand is given back."""
+"""Before a copy of a replay that another thread or process has in hand is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Dealer:
         source: Source,
         handlers: Handlers,
         policy: TryPolicy,
+        memory: Memory,
         *,
         worker: str,
         stopping: threading.Event,
@@ -63,7 +64,7 @@ class Dealer:
         self._worker = worker
         self._stopping = stopping
         self._reconnect_max_s = reconnect_max_s
-        self._memory = ReplayMemory()
+        self._memory = memory
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._unconfirmed = 0  # in a row
@@ -95,7 +96,7 @@ class Dealer:
         if standing is Standing.SUCCEEDED:
             self._succeed(task)
         elif standing is Standing.REPORTED:
-            self._source.reported(task)
+            self._source.let_go(task)
         else:
             with handling(task.message, task.replay_id or "", worker=self._worker) as current:
                 result = self._work(task, current, caller)
@@ -125,7 +126,6 @@ class Dealer:
                 self._source.fail(task, current, error, tries)
                 self._failed(task, f"{type(error).__name__} after {tries} tries")
             case Reported():
-                self._source.reported(task)
                 self._failed(task, "reported by its handler")
             case Unhandled(why):
                 self._decline(task, current, why)
@@ -148,7 +148,10 @@ class Dealer:
         logger.info("replay of %s succeeded", task.message.message_id)
 
     def _failed(self, task: Task, how: str) -> None:
+        """The failure is safe. Remembered before the task is let go: should the process die
+        in between, the next delivery is only let go of."""
         self._memory.remember(task.replay_id, Standing.REPORTED)
+        self._source.let_go(task)
         self._count("failed")
         logger.info("replay of %s failed again (%s)", task.message.message_id, how)
 

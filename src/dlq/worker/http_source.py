@@ -119,7 +119,7 @@ class HttpSource:
     def decline(self, task: Task, why: str) -> None:
         self._settle(task, "decline", {"detail": why[:DETAIL_CHARS]})
 
-    def reported(self, task: Task) -> None:
+    def let_go(self, task: Task) -> None:
         # The report has closed the lease with its replay, or will when the spool is flushed.
         self._keeper.drop(task.origin)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from dlq.client.handling import Handling
 from dlq.decode import decode
 from dlq.message import MAX_RETRIES_HEADER, REPLAY_ID_HEADER, DLQMessage, Form, WireMessage
-from dlq.payload import as_object
+from dlq.payload import as_object, clean_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,15 @@ class Source(Protocol):
         ...
 
     def fail(self, task: Task, handling: Handling, error: BaseException, tries: int) -> None:
-        """Send the dead letter back with its new error; let go once that is safe.
+        """Send the dead letter back with its new error. Once that is safe it returns, and
+        the task is held until `let_go`.
 
         Raises: as `succeed`.
         """
         ...
 
-    def reported(self, task: Task) -> None:
-        """Let go: the failure was already sent back under this replay. Never raises."""
+    def let_go(self, task: Task) -> None:
+        """The failure was sent back under this replay, now or before. Never raises."""
         ...
 
     def decline(self, task: Task, why: str) -> None:
@@ -112,7 +113,7 @@ def _replay_id(headers: Mapping[str, Any]) -> str | None:
     value = headers.get(REPLAY_ID_HEADER)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    return value if isinstance(value, str) and 0 < len(value) <= 64 else None
+    return clean_text(value) if isinstance(value, str) and 0 < len(value) <= 64 else None
 
 
 def _max_tries(headers: Mapping[str, Any]) -> int:

@@ -5,10 +5,12 @@ The life of one replay here:
 1. It is taken from the retry queue (or leased from the manager) and stays unacked.
 2. The handler for its error_type is called, again after a pause if it fails with a
    transient error and the replay grants more tries.
-3. Success: the outcome is reported, and only once that is confirmed is the message acked.
+3. Success: it is remembered, then the outcome is reported, and only once that is confirmed
+   is the message acked.
 4. Failure: the same dead letter goes back under the same message_id with its new error,
-   and only once that is confirmed or spooled is the message acked.
-5. A crash at any point: the message is delivered again. Handlers must bear that.
+   and only once that is confirmed or spooled is it remembered and the message acked.
+5. A crash at any point: the message is delivered again. The handler is called again unless
+   the replay is remembered, so handlers must bear that.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from dlq.settings import Settings, without_password
 from dlq.worker.attempt import TryPolicy
 from dlq.worker.dealing import Dealer, Tally
 from dlq.worker.handlers import Caller, Handler, Handlers
+from dlq.worker.host_memory import HostReplayMemory
+from dlq.worker.memory import Memory
 from dlq.worker.task import Source
 
 logger = logging.getLogger(__name__)
@@ -51,6 +55,9 @@ class RetryWorker:
         concurrency: handlers that run at once, each on a thread of its own.
         max_attempts: bounds the tries that a replay grants with x-max-retries.
         policy: the pace of tries; wins over max_attempts.
+        memory: of replays that were dealt with, so that one delivered again is not handled
+            again. Default: one in the spool's folder that all workers of this host share and
+            that outlives them; `ReplayMemory()` keeps it in this process only.
         stop_timeout_s: how long a stop waits for handlers at work. What is not done by then
             is left unacked and will be delivered again.
     Raises: InvalidInput: no handler, or a bound that cannot be used.
@@ -66,6 +73,7 @@ class RetryWorker:
         concurrency: int = 1,
         max_attempts: int = 5,
         policy: TryPolicy | None = None,
+        memory: Memory | None = None,
         stop_timeout_s: float = 30.0,
     ) -> None:
         if concurrency < 1 or max_attempts < 1:
@@ -82,10 +90,12 @@ class RetryWorker:
         self._last_task_at = time.monotonic()
         self._threads: list[threading.Thread] = []
         self._source = source_for(self._settings, self.name, self._handlers, concurrency)
+        self._memory = HostReplayMemory(self._settings.spool_dir) if memory is None else memory
         self._dealer = Dealer(
             self._source,
             self._handlers,
             policy or TryPolicy(max_attempts=max_attempts),
+            self._memory,
             worker=self.name,
             stopping=self._stopping,
             reconnect_max_s=self._settings.reconnect_max_s,
@@ -166,6 +176,7 @@ class RetryWorker:
                 self._stop_timeout_s,
             )
         self._source.close(CLOSE_TIMEOUT_S)
+        self._memory.close()
         if self._fatal is not None:
             raise self._fatal
 

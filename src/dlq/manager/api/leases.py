@@ -47,6 +47,7 @@ async def lease(manager: TheManager, principal: Operator, request: LeaseRequest)
         )
     deadline = time.monotonic() + request.wait_s
     while True:
+        manager.leasing.asked()
         leases = await run_in_threadpool(_take, manager, principal, request)
         if leases or time.monotonic() >= deadline or manager.stopping.is_set():
             return LeaseResponse(leases=[LeaseView.of(lease) for lease in leases])
@@ -133,7 +134,7 @@ def _close(
             worker=held.worker,
             detail=request.detail if request else "",
         )
-        if not manager.ledger.record_outcome(report):
+        if not manager.ingest.close([(report, held.dead_letter.message.error_type)])[0]:
             raise _lost(lease_id)
     resolved = outcome is Outcome.SUCCEEDED
     return Done(

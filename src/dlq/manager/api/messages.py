@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
+from dlq import query
+from dlq.classify import Category
 from dlq.errors import InvalidInput
-from dlq.ledger.base import Arrival, Filter, Ledger
+from dlq.ledger.base import Arrival, Ledger
 from dlq.manager.access import Admin, Operator, Viewer
 from dlq.manager.api.context import TheManager, audited, problems
 from dlq.manager.api.schemas.answers import Done
@@ -24,12 +26,20 @@ from dlq.manager.api.schemas.letters import (
 )
 from dlq.manager.arrivals import arrival_of
 from dlq.message import encode
-from dlq.states import State
+from dlq.query import Filter
 
 router = APIRouter(prefix="/dlq", tags=["dead letters"])
 
 
-def where(
+def chosen(
+    where: Annotated[
+        str | None,
+        Query(
+            pattern=r"\S",  # an empty one must never mean all
+            description="A filter, as docs/filters.md has it; the other parameters narrow it.",
+            examples=["category:rate_limit age>1h"],
+        ),
+    ] = None,
     state: Annotated[
         list[Literal["all", "pending", "scheduled", "replaying", "resolved", "parked"]] | None,
         Query(description="Default: what is in the DLQ (pending, scheduled, parked)."),
@@ -37,19 +47,22 @@ def where(
     error_type: Annotated[
         str | None, Query(min_length=1, max_length=64, examples=["spotify"])
     ] = None,
-    category: Annotated[
-        str | None, Query(min_length=1, max_length=64, examples=["rate_limit"])
-    ] = None,
+    category: Annotated[Category | None, Query(examples=["rate_limit"])] = None,
     fingerprint: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     source_service: Annotated[str | None, Query(min_length=1, max_length=255)] = None,
 ) -> Filter:
-    states = None
-    if state:
-        states = tuple(State) if "all" in state else tuple(State(name) for name in state)
-    return Filter(states, error_type, category, fingerprint, source_service)
+    """Raises: FilterError."""
+    by_value = query.where(
+        states=query.states_named(state or ()),
+        error_type=error_type,
+        category=category,
+        fingerprint=fingerprint,
+        source_service=source_service,
+    )
+    return by_value & query.parse(where or "")
 
 
-Where = Annotated[Filter, Depends(where)]
+Where = Annotated[Filter, Depends(chosen)]
 
 
 @router.get("/messages", summary="List dead letters", responses=problems())
@@ -113,7 +126,12 @@ def export(manager: TheManager, _: Viewer, where: Where) -> StreamingResponse:
 def get_message(manager: TheManager, _: Viewer, message_id: str) -> DeadLetterStory:
     ledger = manager.ledger
     letter = ledger.get(message_id)
-    return DeadLetterStory.tell(letter, ledger.history(message_id), ledger.replays(message_id))
+    return DeadLetterStory.tell(
+        letter,
+        ledger.history(message_id),
+        ledger.replays(message_id),
+        ledger.edits(message_id) if letter.edit_count else [],
+    )
 
 
 @router.delete(

@@ -21,6 +21,7 @@ from dlq.errors import (
 from dlq.manager import body_limit
 from dlq.manager.access import AccessDenied, NotAuthenticated
 from dlq.payload import clean_text
+from dlq.policy import PolicyError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ STATUS_OF: tuple[tuple[type[DLQError], int], ...] = (
     (AccessDenied, 403),
     (LedgerUnavailable, 503),
     (TransportError, 503),
+    (PolicyError, 422),  # policies that somebody wants rehearsed
     (SettingsError, 500),
 )
 CODE_OF_STATUS = {

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
+from dlq.ledger.base import OutcomeCounts
 from dlq.manager.access import Admin, Viewer
 from dlq.manager.api.context import TheManager, problems
 from dlq.manager.api.schemas.health import AuditView, Whoami
 from dlq.manager.api.schemas.statistics import CauseGroup, DLQStats, ErrorGroup
+from dlq.states import Outcome
 
 router = APIRouter(prefix="/dlq", tags=["statistics"])
 
@@ -31,6 +36,9 @@ def stats(manager: TheManager, _: Viewer) -> DLQStats:
         newest_message_age_seconds=_age_s(seen.newest_at, now),
         queue_stats=depths,
         by_state={state.value: count for state, count in seen.by_state.items()},
+        by_outcome=_by_outcome(manager.ledger.outcomes_by_error_type().values()),
+        circuits={p.name: p.circuit.state for p in manager.ledger.providers.all(now)},
+        jobs={state.value: count for state, count in manager.ledger.jobs.counts().items()},
     )
 
 
@@ -45,7 +53,9 @@ def grouped(
     ] = "error_type",
 ) -> list[CauseGroup] | list[ErrorGroup]:
     if by == "cause":
-        return [CauseGroup.of(group) for group in manager.ledger.groups_by_cause()]
+        replays = manager.ledger.outcomes_by_cause()
+        groups = manager.ledger.groups_by_cause()
+        return [CauseGroup.tell(group, replays.get(group.key)) for group in groups]
     return [ErrorGroup.of(group) for group in manager.ledger.groups_by_error_type()]
 
 
@@ -60,6 +70,13 @@ def audit(
 @router.get("/whoami", summary="Who the manager takes you for", responses=problems())
 def whoami(principal: Viewer) -> Whoami:
     return Whoami(name=principal.name, role=principal.role.value)
+
+
+def _by_outcome(counts: Iterable[OutcomeCounts]) -> dict[str, int]:
+    total: Counter[str] = Counter(dict.fromkeys(Outcome, 0))
+    for each in counts:
+        total.update(dataclasses.asdict(each))
+    return dict(total)
 
 
 def _age_s(instant: dt.datetime | None, now: dt.datetime) -> int | None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from dlq.ledger.base import Lease
 from dlq.manager.api.schemas.bounds import example
 from dlq.manager.api.schemas.letters import IncomingMessage
-from dlq.manager.replay import wire_of
+from dlq.manager.handover import wire_of
 from dlq.message import DLQMessage, UtcDatetime
 from dlq.payload import representable
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from dlq.ledger.base import DeadLetter, HistoryEntry, Replay
+from dlq.decode import decode
+from dlq.ledger.base import DeadLetter, Edit, HistoryEntry, Replay
 from dlq.manager.api.schemas.bounds import example
+from dlq.manager.api.schemas.edits import EditView
 from dlq.message import DLQMessage, UtcDatetime, new_message_id, routing_key_for
 from dlq.payload import as_object, representable
 from dlq.states import Outcome, State
@@ -25,6 +27,11 @@ class DeadLetterView(DLQMessage):
     ingested_at: UtcDatetime
     updated_at: UtcDatetime
     next_replay_at: UtcDatetime | None = None
+    last_outcome: Outcome | None = Field(None, description="Of its newest replay.")
+    plan: str | None = Field(
+        None, description="What the retry policies decided: replay, wait, never, park."
+    )
+    plan_reason: str | None = None
 
     @classmethod
     def of(cls, letter: DeadLetter) -> DeadLetterView:
@@ -56,6 +63,10 @@ class ReplayView(BaseModel):
     outcome_at: UtcDatetime | None
     worker: str | None
     error: str | None
+    job_id: str | None = Field(description="The job that sent it.")
+    rule: str | None = Field(description="The retry policy's rule that sent it.")
+    category: str = Field(description="Of the failure that it answers.")
+    edit_count: int = Field(description="Which edit of the payload was sent; 0: the original.")
 
     @classmethod
     def of(cls, replay: Replay) -> ReplayView:
@@ -67,15 +78,28 @@ class DeadLetterStory(DeadLetterView):
 
     history: list[HistoryView]
     replays: list[ReplayView]
+    edit_count: int
+    edits: list[EditView]
+    original_payload: dict[str, Any] | None = Field(
+        description="As it arrived, if `payload` was edited since."
+    )
 
     @classmethod
     def tell(
-        cls, letter: DeadLetter, history: list[HistoryEntry], replays: list[Replay]
+        cls,
+        letter: DeadLetter,
+        history: list[HistoryEntry],
+        replays: list[Replay],
+        edits: list[Edit],
     ) -> DeadLetterStory:
+        edited = letter.edited_wire is not None
         return cls(
             **_fields(letter),
             history=[HistoryView.of(entry) for entry in history],
             replays=[ReplayView.of(replay) for replay in replays],
+            edit_count=letter.edit_count,
+            edits=[EditView.of(edit) for edit in edits],
+            original_payload=decode(letter.wire).message.payload if edited else None,
         )
 
 
@@ -90,6 +114,9 @@ def _fields(letter: DeadLetter) -> dict[str, Any]:
         "ingested_at": letter.ingested_at,
         "updated_at": letter.updated_at,
         "next_replay_at": letter.next_replay_at,
+        "last_outcome": letter.last_outcome,
+        "plan": letter.plan,
+        "plan_reason": letter.plan_reason,
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from dlq.ledger.base import Group
+from dlq.circuit import CircuitState
+from dlq.ledger.base import Group, OutcomeCounts
 from dlq.manager.api.schemas.bounds import example
+from dlq.manager.api.schemas.providers import OutcomesView
 from dlq.message import UtcDatetime
 
 
@@ -22,6 +24,9 @@ class DLQStats(BaseModel):
             "enrichment.dlq.analysis": 42,
         },
         by_state={"pending": 150, "parked": 7, "scheduled": 0, "replaying": 0, "resolved": 31},
+        by_outcome={"succeeded": 31, "failed": 7, "returned": 0, "presumed": 0},
+        circuits={"spotify": "closed"},
+        jobs={"running": 0, "finished": 2},
     )
 
     total_messages: int = Field(description="In the DLQ: ledger and broker together.")
@@ -31,6 +36,9 @@ class DLQStats(BaseModel):
     newest_message_age_seconds: int | None
     queue_stats: dict[str, int | None] = Field(description="null: the broker does not say.")
     by_state: dict[str, int] = Field(description="Every row of the ledger, by state.")
+    by_outcome: dict[str, int] = Field(description="Replays that are closed.")
+    circuits: dict[str, CircuitState] = Field(description="By provider.")
+    jobs: dict[str, int] = Field(description="Replay jobs, by state.")
 
 
 class ErrorGroup(BaseModel):
@@ -59,12 +67,14 @@ class CauseGroup(ErrorGroup):
     fingerprint: str
     title: str
     category: str
+    replays: OutcomesView = Field(description="What became of replays of this cause.")
 
     @classmethod
-    def of(cls, group: Group) -> CauseGroup:
+    def tell(cls, group: Group, replays: OutcomeCounts | None) -> CauseGroup:
         return cls(
             **ErrorGroup.of(group).model_dump(),
             fingerprint=group.key,
             title=group.title,
             category=group.category,
+            replays=OutcomesView.of(replays),
         )

@@ -1,0 +1,177 @@
+"""What a job replays: chosen by a filter or by ids, fixed when the job is made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, update
+
+from dlq.errors import InvalidInput
+from dlq.job import Choice, ItemStatus, JobOptions, JobState, NewJob, Preview
+from dlq.ledger.queries import conditions, newest_id
+from dlq.ledger.schema import DELETED, dead_letters, job_items, jobs
+from dlq.message import new_message_id
+from dlq.payload import clean_text
+from dlq.query import parse
+from dlq.states import IN_DLQ
+
+IDS_AT_ONCE = 5000
+SHOWN_IDS = 100
+SHOWN_CAUSES = 20
+
+
+def create(connection: Connection, new: NewJob, *, now: dt.datetime) -> str:
+    """Returns: the id of the new job. Raises: InvalidInput."""
+    chosen = list(_chosen(new.choice, now))
+    public_id = new_message_id()
+    keyed = bool(new.options.ordered_by or new.options.skip_superseded)
+    job_id: int = connection.execute(
+        insert(jobs)
+        .values(
+            job_id=public_id,
+            state=(JobState.PREPARING if keyed else JobState.RUNNING).value,
+            actor=new.actor,
+            choice=new.choice.where or "",
+            chosen_ids=json.dumps(new.choice.message_ids) if new.choice.message_ids else None,
+            unknown_ids=json.dumps(_unknown(connection, new.choice.message_ids)[:SHOWN_IDS]),
+            options=new.options.model_dump_json(),
+            repeat_of=new.repeat_of,
+            created_at=now,
+            start_at=max(new.start_at or now, now),
+            total=0,
+            canary_passed=False,
+            keyed_to=0,
+        )
+        .returning(jobs.c.id)
+    ).scalar_one()
+    up_to = newest_id(connection)
+    for condition in chosen:
+        _insert_items(connection, job_id, condition, up_to)
+    total = _cut(connection, job_id, new.options.limit)
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(total=total))
+    _choose_canary(connection, job_id, new.options, new.options.canary_of(total))
+    return public_id
+
+
+def preview(
+    connection: Connection, choice: Choice, *, limit: int | None, now: dt.datetime
+) -> Preview:
+    """Raises: InvalidInput."""
+    ids = [
+        select(dead_letters.c.id).where(*condition, dead_letters.c.state != DELETED)
+        for condition in _chosen(choice, now)
+    ]
+    chosen = ids[0].union_all(*ids[1:]).subquery("chosen")
+    first = select(chosen.c.id).order_by(chosen.c.id).limit(limit)
+    among = dead_letters.c.id.in_(first)
+    letters = dead_letters.c
+
+    def counted(*columns: ColumnElement[Any]) -> Select[Any]:
+        count = func.count()
+        return select(*columns, count).where(among).group_by(*columns).order_by(count.desc())
+
+    by_type = connection.execute(counted(letters.error_type))
+    by_state = connection.execute(counted(letters.state))
+    causes = connection.execute(
+        counted(letters.fingerprint, func.min(letters.title), letters.category)
+        .group_by(None)
+        .group_by(letters.fingerprint, letters.category)
+        .limit(SHOWN_CAUSES)
+    )
+    shown = select(letters.message_id).where(among).order_by(letters.id).limit(SHOWN_IDS)
+    by_error_type = {row[0]: row[1] for row in by_type}
+    return Preview(
+        total=sum(by_error_type.values()),
+        by_error_type=by_error_type,
+        by_state={row[0]: row[1] for row in by_state},
+        causes=tuple((f, t, c, n) for f, t, c, n in causes),
+        message_ids=tuple(connection.execute(shown).scalars()),
+        unknown_ids=tuple(_unknown(connection, choice.message_ids)[:SHOWN_IDS]),
+    )
+
+
+def _chosen(choice: Choice, now: dt.datetime) -> Iterator[list[ColumnElement[bool]]]:
+    """Conditions, several if there are many ids: no dead letter meets two of them.
+
+    Raises: InvalidInput.
+    """
+    if choice.where is not None:
+        where = parse(choice.where)
+        if not where.states or not set(where.states) <= set(IN_DLQ):
+            raise InvalidInput(
+                "Only what is pending, scheduled or parked can be replayed; the filter "
+                f"{choice.where!r} allows the states: {', '.join(where.states) or 'none'}."
+            )
+        yield conditions(where, now)
+        return
+    ids = list(dict.fromkeys(clean_text(message_id) for message_id in choice.message_ids))
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        yield [dead_letters.c.message_id.in_(ids[start : start + IDS_AT_ONCE])]
+
+
+def _insert_items(
+    connection: Connection, job_id: int, condition: Collection[ColumnElement[bool]], up_to: int
+) -> None:
+    letters = dead_letters.c
+    columns = {
+        "job_id": literal(job_id),
+        "dead_letter_id": letters.id,
+        "error_type": letters.error_type,
+        "failed_at": letters.failed_at,
+        "status": literal(ItemStatus.WAITING.value),
+        "canary": literal(False),
+        "refusals": literal(0),
+    }
+    chosen = select(*columns.values()).where(
+        *condition, letters.state != DELETED, letters.id <= up_to
+    )
+    connection.execute(insert(job_items).from_select(list(columns), chosen))
+
+
+def _cut(connection: Connection, job_id: int, limit: int | None) -> int:
+    """Keep the oldest `limit` items. Returns: how many there are."""
+    mine = job_items.c.job_id == job_id
+    if limit is not None:
+        keys = select(job_items.c.dead_letter_id).where(mine).order_by(job_items.c.dead_letter_id)
+        last = connection.execute(keys.offset(limit - 1).limit(1)).scalar()
+        if last is not None:
+            connection.execute(job_items.delete().where(mine, job_items.c.dead_letter_id > last))
+    return connection.execute(select(func.count()).select_from(job_items).where(mine)).scalar_one()
+
+
+def _choose_canary(connection: Connection, job_id: int, options: JobOptions, size: int) -> None:
+    """One of each cause, then the second of each …: a canary of one cause tells nothing of
+    the others. With an order it is the first ones, since later ones would have to wait."""
+    if size == 0:
+        return
+    item, letter = job_items.c, dead_letters.c
+    rank: ColumnElement[Any] = literal(0)
+    if options.ordered_by is None:
+        rank = func.row_number().over(partition_by=letter.fingerprint, order_by=letter.id)
+    ranked = (
+        select(item.dead_letter_id, rank.label("rank"))
+        .join(dead_letters, letter.id == item.dead_letter_id)
+        .where(item.job_id == job_id)
+        .subquery("ranked")
+    )
+    first = select(ranked.c.dead_letter_id).order_by(ranked.c.rank, ranked.c.dead_letter_id)
+    connection.execute(
+        update(job_items)
+        .where(item.job_id == job_id, item.dead_letter_id.in_(first.limit(size)))
+        .values(canary=True)
+    )
+
+
+def _unknown(connection: Connection, message_ids: Sequence[str]) -> list[str]:
+    ids = list(dict.fromkeys(clean_text(message_id) for message_id in message_ids))
+    known: set[str] = set()
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        part = ids[start : start + IDS_AT_ONCE]
+        query = select(dead_letters.c.message_id).where(
+            dead_letters.c.message_id.in_(part), dead_letters.c.state != DELETED
+        )
+        known.update(connection.execute(query).scalars())
+    return [message_id for message_id in ids if message_id not in known]
