@@ -14,6 +14,7 @@ from dlq.payload import clean_text
 EPOCH_MS_FROM = 1e11
 """As seconds, a number from here on is past the year 5000: it is milliseconds."""
 DIGEST_CHARS = 16
+MAX_SECONDS = float(2**31)
 
 
 def wire_headers(wire: WireMessage) -> dict[str, Any]:
@@ -66,9 +67,17 @@ def http_status(value: Any) -> int | None:
 
 
 def seconds(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """A number of seconds, also as text; None if it is none, or negative. What is longer than
+    anybody waits is cut and not left out: it does ask for a long wait."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return float(value) if 0 <= value < 2**31 else None
+    try:
+        number = min(float(value), MAX_SECONDS)
+    except ValueError:
+        return None
+    except OverflowError:  # an integer of hundreds of digits
+        return MAX_SECONDS if not str(value).startswith("-") else None
+    return number if number >= 0 else None
 
 
 def instant(value: Any) -> dt.datetime | None:

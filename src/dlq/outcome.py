@@ -49,7 +49,7 @@ def encode_outcome(report: OutcomeReport, error_type: str) -> WireMessage:
 def decode_outcome(wire: WireMessage) -> OutcomeReport:
     """Raises: InvalidInput: the body is not an outcome report."""
     try:
-        return OutcomeReport.model_validate_json(wire.body)
+        report = OutcomeReport.model_validate_json(wire.body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -57,3 +57,9 @@ def decode_outcome(wire: WireMessage) -> OutcomeReport:
             f"Not an outcome report: {where}: {first['msg']}. "
             "Expected JSON with message_id, replay_id, outcome, worker, at."
         ) from None
+    if report.outcome is Outcome.PRESUMED:
+        raise InvalidInput(
+            "Not an outcome report: outcome: 'presumed' is what is made of silence; expected "
+            "succeeded, failed or returned."
+        )
+    return report

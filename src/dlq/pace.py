@@ -51,6 +51,11 @@ class Limit:
         """The limit while only a share of it is used."""
         return Limit(self.rate_per_s * share, self.burst)
 
+    def __str__(self) -> str:
+        """As 1/s, 0.5/s or 1,500/s."""
+        rate = self.rate_per_s
+        return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
+
     @property
     def interval(self) -> dt.timedelta:
         return dt.timedelta(seconds=1 / self.rate_per_s)

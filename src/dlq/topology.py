@@ -110,5 +110,11 @@ def retry_routing_key(error_type: str) -> str:
     return f"{error_type}.enrichment.retry"
 
 
+def is_retry_key(routing_key: str) -> bool:
+    """Whether it leads to the retry queue."""
+    word, _, rest = routing_key.partition(".")
+    return bool(word) and rest == RETRY_PATTERN.partition(".")[2]
+
+
 def outcome_routing_key(error_type: str) -> str:
     return f"{error_type}.enrichment.outcome"

@@ -222,23 +222,48 @@ def test_a_canary_that_fails_ends_the_job_and_says_why(stage: Stage) -> None:
     assert stage.step(job).begun == []
 
 
+def _watch(stage: Stage, job: Job, seconds: int) -> None:
+    """Steps go on, as a manager takes them, and find nothing to send."""
+    for _ in range(0, seconds, 5):
+        assert stage.step(job).begun == []
+        stage.wait(5)
+
+
 def test_a_canary_without_outcomes_times_out(open_stage: Callable[..., Stage]) -> None:
     stage = open_stage(canary_wait_s=60)
     stage.store(5)
     job = stage.job(canary=3)
     first = stage.step(job).begun
-    stage.wait(59)
+    _watch(stage, job, 55)
     stage.close(first[:1])
-    assert stage.step(job).begun == []
+    _watch(stage, job, 5)
     assert stage.look(job).state is JobState.RUNNING
-    stage.wait(2)
-    stage.step(job)
+    _watch(stage, job, 10)
     ended = stage.look(job)
     assert ended.state is JobState.STOPPED
     assert "does a worker consume" in (ended.stop_reason or "")
     assert _counts(stage, job) == {"succeeded": 1, "sent": 2, "cancelled": 2}
     stage.close(first[1:])
     assert _counts(stage, job) == {"succeeded": 3, "cancelled": 2}, "late outcomes still count"
+
+
+def test_a_canary_is_given_its_time_again_after_nobody_looked(
+    open_stage: Callable[..., Stage],
+) -> None:
+    stage = open_stage(canary_wait_s=60)
+    stage.store(5)
+    job = stage.job(canary=3)
+    first = stage.step(job).begun
+    _watch(stage, job, 40)
+    stage.wait(1000)  # the managers were down
+    _watch(stage, job, 40)
+    stage.ledger.jobs.pause(job.job_id)
+    stage.wait(5)
+    stage.ledger.jobs.resume(job.job_id)
+    _watch(stage, job, 40)
+    assert stage.look(job).state is JobState.RUNNING
+    stage.close(first)
+    assert len(stage.sent(job)) == 2
 
 
 def test_what_is_skipped_of_a_canary_does_not_count_against_it(stage: Stage) -> None:

@@ -244,7 +244,8 @@ def test_duplicates_and_forgeries_in_one_batch_count_for_nothing(stage: Stage) -
         report(a.message_id, a.replay_id, Outcome.SUCCEEDED),
     ]
     closed = stage.ledger.record_outcomes(reports)
-    assert closed == [True, True, False, False, False, False, True, False]
+    types = [error_type is not None for error_type in closed]
+    assert types == [True, True, False, False, False, False, True, False]
     states = [stage.ledger.get(replay.message_id).state for replay, _ in begun]
     assert states == ["resolved", "replaying", "pending", "pending"]
     outcomes = [stage.ledger.replays(r.message_id)[0].outcome for r, _ in begun]

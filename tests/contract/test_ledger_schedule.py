@@ -171,6 +171,24 @@ def test_a_spent_budget_parks(stage: Stage) -> None:
     assert _undecided(stage) == []
 
 
+def test_what_a_policy_sends_is_parked_by_its_budget_alone(
+    open_stage: Callable[..., Stage],
+) -> None:
+    stage = open_stage(replay_budget=1)
+    (message_id,) = stage.store()
+    _schedule(stage)
+    claim = stage.ledger.schedule.claim(
+        "spotify",
+        [(due, "a rule") for due in stage.ledger.schedule.due(stage.now, limit=5)["spotify"]],
+        now=stage.now,
+    )
+    stage.fail(claim.begun)
+    assert stage.ledger.get(message_id).state is State.PENDING
+    begun = stage.ledger.begin_replay(message_id, actor="ann", max_retries=None)
+    stage.fail([begun])
+    assert stage.ledger.get(message_id).state is State.PARKED
+
+
 def test_what_changed_since_it_was_asked_for_is_left_out(stage: Stage) -> None:
     failed, gone, resolved, mended = stage.store(4)
     undecided = stage.ledger.schedule.undecided(10)

@@ -460,7 +460,10 @@ def test_a_repeated_job_chooses_anew_with_the_same_options(api: TestClient) -> N
     again, taken = work(api, again["job_id"])
     assert ids_of(taken) == [ids[1], new]
     assert look(api, first["job_id"])["total"] == 3
-    late = {"start_at": "2999-01-01T00:00:00Z"}
+    far = {"start_at": "2999-01-01T00:00:00Z"}
+    assert api.post(f"/dlq/jobs/{first['job_id']}/repeat", json=far).status_code == 422
+    tomorrow = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(days=1)
+    late = {"start_at": tomorrow.isoformat().replace("+00:00", "Z")}
     waits = api.post(f"/dlq/jobs/{first['job_id']}/repeat", json=late).json()
     assert waits["start_at"] == late["start_at"]
 

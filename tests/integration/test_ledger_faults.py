@@ -79,9 +79,12 @@ def test_a_full_disk_stores_nothing_and_passes(on_sqlite: Ledger, sqlite_path: P
     large = [an_arrival(payload={"x": "y" * 100_000}) for _ in range(50)]
     with _full_disk(sqlite_path), pytest.raises(LedgerUnavailable, match="room on its disk"):
         on_sqlite.ingest(large)
+    with pytest.raises(LedgerUnavailable, match="room on its disk"):
+        on_sqlite.ping()  # though so small a write finds room
     assert on_sqlite.count(Filter()) == 1
     assert {r.disposition for r in on_sqlite.ingest(large)} == {"stored"}
     assert on_sqlite.count(Filter()) == 51
+    on_sqlite.ping()
 
 
 def test_a_writer_that_never_lets_go_makes_it_unavailable_in_bounded_time(

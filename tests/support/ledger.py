@@ -145,7 +145,7 @@ def replaying(ledger: Ledger, message_id: str, *, confirmed: bool = True) -> str
 
 def recorded(ledger: Ledger, report: OutcomeReport) -> bool:
     """Record one outcome. Returns: whether it closed a replay."""
-    return ledger.record_outcomes([report])[0]
+    return ledger.record_outcomes([report])[0] is not None
 
 
 def brought_back(

@@ -137,7 +137,7 @@ def test_the_pause_counts_from_the_newest_event() -> None:
 def test_what_is_overdue_goes_now() -> None:
     assert decide(DEFAULTS, facts(), NOON + days(40)).at == NOON + days(40)
     late = decide(DEFAULTS, facts("not_found"), NOON + days(31))
-    assert (late.at, late.why) == (NOON + days(31), "unknown to the provider: try 1 of 3, now")
+    assert (late.at, late.why) == (NOON + days(31), "unknown to the provider: try 1 of 3, at once")
 
 
 def test_a_clock_ahead_of_ours_does_not_delay() -> None:
@@ -213,7 +213,7 @@ def test_what_nobody_took_goes_again_but_not_at_once() -> None:
     again = decide(DEFAULTS, facts("auth", mended_at=NOON, **back), returned_at)
     assert (again.at, again.why) == (
         returned_at + s(3600),
-        "credentials: try 1 of 6, in 1 h",
+        "credentials: try 1 of 6, after 1 h",
     )
 
 
@@ -267,10 +267,10 @@ def test_without_a_rule_nothing_goes_by_itself() -> None:
 
 def test_why_is_for_a_person() -> None:
     first = decide(DEFAULTS, facts(failed_count=1), source=random.Random(4))
-    assert first.why == "passing troubles: try 2 of 6, in 28 s"
+    assert first.why == "passing troubles: try 2 of 6, after 28 s"
     assert decide(DEFAULTS, facts("bug")).why == "bug is never replayed by itself"
     cold = decide(DEFAULTS, facts("not_found"), NOON + s(3600))
-    assert cold.why == "unknown to the provider: try 1 of 3, in 29 d 23 h"
+    assert cold.why == "unknown to the provider: try 1 of 3, after 29 d 23 h"
 
 
 # --- quiet hours -------------------------------------------------------------------------
@@ -283,7 +283,7 @@ OFF_PEAK = one_rule(
 def test_a_try_in_quiet_hours_is_moved_to_their_end() -> None:
     decision = decide(OFF_PEAK, facts())  # Tuesday noon UTC
     assert decision.at == dt.datetime(2026, 11, 24, 22, tzinfo=dt.UTC)
-    assert decision.why == "a rule: try 1 of 6, in 10 h, when the quiet hours end"
+    assert decision.why == "a rule: try 1 of 6, after 10 h, when the quiet hours end"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def pace(rate_per_s: float | None) -> str:
         return "–"
     for per_unit, unit in ((1, "s"), (60, "min")):
         if rate_per_s * per_unit >= (0.1 if unit == "s" else 1):
-            return f"{rate_per_s * per_unit:.3g}/{unit}"
+            rate = rate_per_s * per_unit
+            return f"{rate:,.0f}/{unit}" if rate >= 100 else f"{rate:.3g}/{unit}"
     return f"{rate_per_s * 3600:.3g}/h"
 
 

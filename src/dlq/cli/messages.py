@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Annotated, Any
 
@@ -116,7 +117,7 @@ def _facts(message: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Failed", f"{failed_at} ({age_since(failed_at)} ago)"),
         ("Tries", message["retry_count"]),
         ("Replays", message.get("replay_count")),
-        ("Next replay", message.get("next_replay_at")),
+        ("Next replay", _next_replay(message)),
         ("By itself", message.get("plan_reason")),
         ("Service", message["source_service"]),
         ("Correlation", message.get("correlation_id")),
@@ -126,6 +127,15 @@ def _facts(message: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Error", message["error_message"]),
     ]
     return [(name, value) for name, value in facts if value is not None]
+
+
+def _next_replay(message: dict[str, Any]) -> str | None:
+    at = message.get("next_replay_at")
+    if at is None or message.get("state") != "scheduled":
+        return None
+    if dt.datetime.fromisoformat(at) > dt.datetime.now(dt.UTC):
+        return str(at)
+    return f"{at}: due; waits for a worker, the pace or the circuit (dlq providers)"
 
 
 def _seconds(value: Any) -> str | None:

@@ -20,7 +20,7 @@ COLUMNS = (
     Column("SCHEDULED", right=True, whole=True, from_width=90),
     Column("NEXT IN", right=True, whole=True, from_width=110),
     Column("CREDENTIALS", right=True, whole=True, from_width=110),
-    Column("SENT", right=True, whole=True, from_width=90),
+    Column("ON THE WAY", right=True, whole=True, from_width=90),
     Column("OK", right=True, whole=True),
     Column("LAST ERROR", from_width=140),
 )
@@ -32,7 +32,7 @@ app = typer.Typer()
 def list_providers(context: typer.Context, as_json: options.Json = False) -> None:
     """Show each provider: its pace and limit, its circuit, what waits for it, its success rate.
 
-    CREDENTIALS counts the dead letters that wait until its credentials are mended, SENT the
+    CREDENTIALS counts the dead letters that wait until its credentials are mended, ON THE WAY the
     replays on their way, OK how many of those that came back succeeded. A circuit opens when
     replays fail in a row: nothing goes by itself until a probe succeeds.
 

@@ -187,6 +187,9 @@ def _replay_by_job(
     else:
         print_line(one_line(made["job_id"]))
         note_running_on(made)
+    if made["unknown_ids"]:
+        note_unknown(made["unknown_ids"])
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _end_with_nothing(preview: dict[str, Any], *, as_json: bool) -> NoReturn:

@@ -40,6 +40,8 @@ LOOKED_AT_ONCE = 100
 """Items looked at together; more than are wanted, since some may be gone."""
 LOOKS = 20
 """A step holds locks: one that finds nothing but what is gone leaves the rest to the next."""
+CANARY_SEEN_EVERY = dt.timedelta(seconds=1)
+CANARY_UNSEEN = dt.timedelta(seconds=10)
 POLL_S = 0.1
 TURN_S = 0.05
 
@@ -137,11 +139,14 @@ class Step:
         return self._connection.execute(sent).scalar_one()
 
     def _waited_enough(self) -> bool:
-        query = select(func.max(job_items.c.sent_at)).where(
-            self._mine, job_items.c.canary, job_items.c.status == ItemStatus.SENT.value
-        )
-        sent_at = self._connection.execute(query).scalar_one()
-        return bool(self._now - sent_at > dt.timedelta(seconds=self._rules.canary_wait_s))
+        """For the canary's outcomes. A time in which nobody looked, because the managers were
+        down or the job was paused, does not count: none could come."""
+        since, seen_at = self._row["canary_since"], self._row["canary_seen_at"]
+        if seen_at is None or self._now - seen_at > CANARY_UNSEEN:
+            since = self._now
+        if seen_at is None or self._now - seen_at > CANARY_SEEN_EVERY:
+            self._set(canary_since=since, canary_seen_at=self._now)
+        return bool(self._now - since > dt.timedelta(seconds=self._rules.canary_wait_s))
 
     def _canary_told(self, canary: dict[ItemStatus, int]) -> str:
         return f"the outcomes of its canary: {canary[ItemStatus.SENT]} are on their way"

@@ -323,9 +323,12 @@ class Ledger(Protocol):
         """`confirm_replay` of many."""
         ...
 
-    def record_outcomes(self, reports: Sequence[OutcomeReport]) -> list[bool]:
-        """Close open replays. False, and nothing changes, for a report whose message_id and
-        replay_id do not name the open replay of that dead letter (late or forged)."""
+    def record_outcomes(self, reports: Sequence[OutcomeReport]) -> list[str | None]:
+        """Close open replays.
+
+        Returns: per report the error_type of the dead letter. None, and nothing changed, if
+        message_id and replay_id do not name its open replay (late, repeated or forged).
+        """
         ...
 
     def close_overdue(self, before: dt.datetime, limit: int, outcome: Outcome) -> list[str]:

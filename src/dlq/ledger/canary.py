@@ -26,7 +26,11 @@ def why_it_fails(
     succeeded = canary[ItemStatus.SUCCEEDED]
     if size == 0 or succeeded / size >= share:
         return None
-    others = (f"{n} {status}" for status, n in canary.items() if n and status != "succeeded")
+    others = (
+        f"{n} {'in flight' if status is ItemStatus.SENT else status}"
+        for status, n in canary.items()
+        if n and status is not ItemStatus.SUCCEEDED
+    )
     reason = (
         f"the canary failed: {succeeded} of {size} succeeded, {share:.0%} must "
         f"({', '.join(others)})"
@@ -34,7 +38,8 @@ def why_it_fails(
     errors = new_errors(connection, job_id, job_items.c.canary)
     if errors:
         error, count = next(iter(errors.items()))
-        return f"{reason}; the new error, {count} times: {error[:ERROR_CHARS]}"
+        often = "once" if count == 1 else f"{count} times"
+        return f"{reason}; the new error, {often}: {error[:ERROR_CHARS]}"
     if canary[ItemStatus.SENT]:
         return f"{reason}; no outcome came in time: does a worker consume, and report?"
     return reason

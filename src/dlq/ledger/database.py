@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WRITE_ATTEMPTS = 3
+TROUBLE_S = 30.0
 CONFLICTS = frozenset({"40001", "40P01"})
 """SQLSTATE of a serialization failure and a deadlock: PostgreSQL undid one of two writers,
 which may simply write again."""
@@ -33,6 +35,25 @@ class Database:
         self.shown_url = shown_url
         self._writer = writer
         self._reader = reader
+        self._trouble: LedgerUnavailable | None = None
+        self._trouble_at = 0.0
+
+    @property
+    def trouble(self) -> LedgerUnavailable | None:
+        """Why the newest write failed, for as long as that is news.
+
+        A full disk still takes small writes into room it has; larger ones tell more.
+        """
+        if self._trouble is None or time.monotonic() - self._trouble_at > TROUBLE_S:
+            return None
+        return self._trouble
+
+    def prove(self, work: Callable[[Connection], None]) -> None:
+        """`write`, by somebody who only tries whether it can be done: that it can does not
+        end a trouble that others have."""
+        trouble, at = self._trouble, self._trouble_at
+        self.write(work)
+        self._trouble, self._trouble_at = trouble, at
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Commit what `work` did, or nothing of it.
@@ -46,12 +67,21 @@ class Database:
         while True:
             try:
                 with self._writer.begin() as connection:
-                    return work(connection)
+                    done = work(connection)
             except SQLAlchemyError as error:
                 if attempt == WRITE_ATTEMPTS or not _is_conflict(error):
-                    raise self._translated(error) from error
+                    translated = self._translated(error)
+                    self._note(translated)
+                    raise translated from error
                 logger.info("Two writers met in the ledger; writing again: %s", _first_line(error))
                 attempt += 1
+            else:
+                self._trouble = None
+                return done
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, LedgerUnavailable):
+            self._trouble, self._trouble_at = error, time.monotonic()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Show `work` one unchanging state of the database. Raises: LedgerUnavailable."""

@@ -52,7 +52,7 @@ class Gate:
         available = self._limit.available(self._next_at, now)
         if available == 0:
             claim.blocked(
-                f"the pace of {name}: {self._limit.rate_per_s:.3g}/s",
+                f"the pace of {name}: {self._limit}",
                 self._limit.wait_s(self._next_at, now),
             )
         return available if allowed is None else min(available, allowed)

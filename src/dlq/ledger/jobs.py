@@ -209,7 +209,8 @@ def resume(connection: Connection, job_id: str, now: dt.datetime) -> Job:
     # Whatever was read of keys before the pause is read from there on.
     options = JobOptions.model_validate_json(row["options"])
     keyed = bool(options.ordered_by or options.skip_superseded)
-    set_state(connection, row["id"], JobState.PREPARING if keyed else JobState.RUNNING)
+    state = JobState.PREPARING if keyed else JobState.RUNNING
+    set_state(connection, row["id"], state, canary_seen_at=None)
     return get(connection, job_id, now)
 
 

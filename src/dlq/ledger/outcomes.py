@@ -31,13 +31,17 @@ class Failure:
 
 def record(
     connection: Connection, reports: Sequence[OutcomeReport], *, rules: ReplayRules
-) -> list[bool]:
-    """Close the replay that each report names, if it is open."""
+) -> list[str | None]:
+    """Close the replay that each report names, if it is open. Returns: per report the
+    error_type of what was closed."""
     rows = lock_many(connection, {report.message_id for report in reports})
-    results = [False] * len(reports)
+    results: list[str | None] = [None] * len(reports)
     for index in by_provider([rows.get(report.message_id) for report in reports]):
         report = reports[index]
-        results[index] = _record(connection, rows.get(report.message_id), report, rules=rules)
+        row = rows.get(report.message_id)
+        if row is not None and row.open_replay_id == report.replay_id:
+            _close_by(connection, row, report, rules=rules)
+            results[index] = row.error_type
     return results
 
 
@@ -48,11 +52,9 @@ def by_provider(rows: Sequence[Locked | None]) -> list[int]:
     return sorted(range(len(rows)), key=names.__getitem__)
 
 
-def _record(
-    connection: Connection, row: Locked | None, report: OutcomeReport, *, rules: ReplayRules
-) -> bool:
-    if row is None or row.open_replay_id != report.replay_id:
-        return False
+def _close_by(
+    connection: Connection, row: Locked, report: OutcomeReport, *, rules: ReplayRules
+) -> None:
     close(
         connection,
         row,
@@ -64,7 +66,6 @@ def _record(
         worker=report.worker or None,
         error=report.detail if report.outcome is Outcome.FAILED else None,
     )
-    return True
 
 
 def close_overdue(
@@ -122,12 +123,8 @@ def close(
     letter is still in need of somebody.
     """
     failed_count = row.failed_count + (outcome is Outcome.FAILED)
-    target = State.RESOLVED if outcome is Outcome.SUCCEEDED else State.PENDING
-    if outcome is Outcome.FAILED and failed_count >= rules.replay_budget:
-        target = State.PARKED
-        reason += f" (parked: {failed_count} replays failed, the budget is {rules.replay_budget})"
     replay_id = row.open_replay_id
-    connection.execute(
+    rule = connection.execute(
         update(replays)
         .where(replays.c.replay_id == replay_id)
         .values(
@@ -139,7 +136,13 @@ def close(
             lease_id=None,
             leased_until=None,
         )
-    )
+        .returning(replays.c.rule)
+    ).scalar()
+    target = State.RESOLVED if outcome is Outcome.SUCCEEDED else State.PENDING
+    # What a policy sent has that policy's budget, and is parked by it.
+    if outcome is Outcome.FAILED and rule is None and failed_count >= rules.replay_budget:
+        target = State.PARKED
+        reason += f" (parked: {failed_count} replays failed, the budget is {rules.replay_budget})"
     connection.execute(
         update(job_items)
         .where(job_items.c.replay_id == replay_id)

@@ -16,7 +16,7 @@ from dlq.ledger.moves import Locked, lock_free, note
 from dlq.ledger.replays import Order, begin
 from dlq.ledger.rules import ReplayRules
 from dlq.ledger.schema import dead_letters, policies, providers, replays, spelled, unplanned
-from dlq.policy import Facts, Kind
+from dlq.policy import Decision, Facts, Kind
 from dlq.states import Outcome, State, check_move
 
 ACTOR = "policy"
@@ -141,7 +141,13 @@ def _decided(row: Locked, planned: Planned, now: dt.datetime) -> dict[str, Any]:
         "planned_at": now,
         "next_replay_at": decision.at,
     }
-    return _move(row, target, now, f"{decision.rule}: {decision.why}", values)
+    return _move(row, target, now, _because(decision), values)
+
+
+def _because(decision: Decision) -> str:
+    """With the rule's name, once."""
+    rule, why = decision.rule, decision.why
+    return why if why.startswith(f"{rule}:") else f"{rule}: {why}"
 
 
 def _move(

@@ -158,6 +158,10 @@ jobs = Table(
     Column("waiting_for", CleanText),  # why nothing is sent just now
     Column("total", Integer, nullable=False),
     Column("canary_passed", Boolean, nullable=False),
+    # Since when its outcomes are waited for, and when somebody looked for them last: while
+    # nobody does, none can come.
+    Column("canary_since", Instant),
+    Column("canary_seen_at", Instant),
     Column("next_at", Instant),  # of the job's own bucket
     Column("hold_until", Instant),
     # How far keys were read, and successes elsewhere were looked at.

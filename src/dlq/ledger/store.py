@@ -152,7 +152,7 @@ class SqlLedger:
     ) -> list[tuple[Replay, DeadLetter]]:
         return self._database.read(lambda c: replays.unconfirmed(c, before, limit))
 
-    def record_outcomes(self, reports: Sequence[OutcomeReport]) -> list[bool]:
+    def record_outcomes(self, reports: Sequence[OutcomeReport]) -> list[str | None]:
         if not reports:
             return []
         return self._database.write(lambda c: outcomes.record(c, reports, rules=self._rules))
@@ -218,7 +218,9 @@ class SqlLedger:
         return self._database.read(lambda c: audits.newest(c, limit))
 
     def ping(self) -> None:
-        self._database.write(audits.beat)
+        self._database.prove(audits.beat)
+        if (trouble := self._database.trouble) is not None:
+            raise trouble
 
     def close(self) -> None:
         self._database.close()

@@ -27,6 +27,7 @@ from dlq.errors import (
 from dlq.ledger.base import DeadLetter, Ledger, Replay
 from dlq.message import WireMessage, replay_of
 from dlq.settings import Settings
+from dlq.topology import is_retry_key
 from dlq.transport.base import Publisher
 
 WAIT_SLICE_S = 0.2
@@ -91,8 +92,11 @@ class HandOver:
             if isinstance(error, CERTAIN_REFUSALS):
                 full = isinstance(error, PublishNacked)
                 self._ledger.abandon_replay(replay.replay_id, str(error), for_now=full)
-        if any(isinstance(error, PublishReturned) for error in results):
-            self._on_returned()
+        for (replay, _), error in zip(begun, results, strict=True):
+            # Where a job's own target leads is not ours to declare.
+            if isinstance(error, PublishReturned) and is_retry_key(replay.routing_key):
+                self._on_returned()
+                break
         return results
 
     def _word(self, replay: Replay, confirmed: Future[None]) -> TransportError | None:

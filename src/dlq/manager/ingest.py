@@ -80,15 +80,15 @@ class Ingest:
         self.close(reports)
         return []
 
-    def close(self, reports: Sequence[tuple[OutcomeReport, str]]) -> list[bool]:
-        """Close the replays that are reported on, each with its error_type.
+    def close(self, reports: Sequence[OutcomeReport]) -> list[bool]:
+        """Close the replays that are reported on.
 
         Returns: False for what names no open replay (late, repeated or forged): logged,
         counted, and nothing is changed.
         """
-        closed = self._ledger.record_outcomes([report for report, _ in reports])
-        for (report, error_type), done in zip(reports, closed, strict=True):
-            if done:
+        closed = self._ledger.record_outcomes(reports)
+        for report, error_type in zip(reports, closed, strict=True):
+            if error_type is not None:
                 self._metrics.outcome(report.outcome, error_type)
                 continue
             self._metrics.outcome_ignored()
@@ -100,7 +100,7 @@ class Ingest:
             )
         if any(closed):
             self._on_closed()
-        return closed
+        return [error_type is not None for error_type in closed]
 
     def _slow_down(self, arrivals: Sequence[Arrival]) -> None:
         """Let the pace of a provider know of its "too many"; of a batch, the newest."""
@@ -128,14 +128,12 @@ class Ingest:
             return self._ledger.ingest([_quarantined(arrival, error)])[0]
 
 
-def _report_in(delivery: Delivery) -> tuple[OutcomeReport, str] | None:
-    """The report, and the error_type that it was routed by."""
+def _report_in(delivery: Delivery) -> OutcomeReport | None:
     try:
-        report = decode_outcome(delivery.wire)
+        return decode_outcome(delivery.wire)
     except InvalidInput as error:
         logger.warning("Ignored a message on %s: %s", delivery.queue, error)
         return None
-    return report, delivery.wire.routing_key.partition(".")[0]
 
 
 def _quarantined(arrival: Arrival, error: Exception) -> Arrival:

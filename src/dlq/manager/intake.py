@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dlq.backoff import equal_jitter
-from dlq.errors import LedgerError
+from dlq.errors import LedgerError, LedgerUnavailable
 from dlq.transport.amqp import AmqpConsumer
 
 if TYPE_CHECKING:
@@ -126,13 +126,17 @@ class Intake:
         while True:
             try:
                 return self._store(batch)
-            except Exception:
+            except Exception as error:
                 attempt += 1
                 pause_s = equal_jitter(attempt, base_s=0.5, cap_s=STORAGE_RETRY_MAX_S)
-                logger.exception(
-                    "%d messages are not stored and stay unacked; trying again in %.1f s",
+                known = isinstance(error, LedgerUnavailable)
+                logger.log(
+                    logging.WARNING if known else logging.ERROR,
+                    "%d messages are not stored and stay unacked; trying again in %.1f s: %s",
                     len(batch),
                     pause_s,
+                    error,
+                    exc_info=None if known else error,
                 )
                 if self._stopping.wait(pause_s):
                     return None

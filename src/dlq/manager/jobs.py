@@ -13,6 +13,8 @@ from dlq.manager.broker import Broker
 from dlq.pace import parse_rate
 from dlq.settings import Settings
 
+FARTHEST_START = dt.timedelta(days=366)
+
 
 class JobDesk:
     """`broker` None is the embedded shape.
@@ -40,6 +42,7 @@ class JobDesk:
     def create(self, new: NewJob) -> Job:
         """Raises: InvalidInput: the filter, or a target that is not allowed."""
         self._check_target(new.options)
+        _check_start(new.start_at)
         job = self._ledger.jobs.create(new, now=dt.datetime.now(dt.UTC))
         self._on_new()
         return job
@@ -85,12 +88,28 @@ class JobDesk:
         return job.waiting_for
 
     def _check_target(self, options: JobOptions) -> None:
-        allowed = self._settings.replay_targets
-        if options.routing_key is None or options.routing_key in allowed:
-            return
+        allowed, key = self._settings.replay_targets, options.routing_key
+        if key is not None and key not in allowed:
+            known = ", ".join(allowed) or "none is set"
+            raise InvalidInput(
+                f"routing_key: expected one of DLQ_REPLAY_TARGETS ({known}), got {key!r}. Leave "
+                "it out to send to the retry queue."
+            )
+        if key is not None and self._broker is None:
+            raise InvalidInput(
+                "routing_key: without a broker there is no target but the workers that ask for "
+                "leases. Leave it out."
+            )
+
+
+def _check_start(start_at: dt.datetime | None) -> None:
+    """A past instant is now; one in the far future is a slip.
+
+    Raises: InvalidInput.
+    """
+    latest = dt.datetime.now(dt.UTC) + FARTHEST_START
+    if start_at is not None and start_at > latest:
         raise InvalidInput(
-            f"routing_key: expected one of DLQ_REPLAY_TARGETS "
-            f"({', '.join(allowed) or 'none is set'}), got "
-            f"{options.routing_key!r}. Leave it out "
-            "to send to the retry queue."
+            f"start_at: expected an instant within {FARTHEST_START.days} days, "
+            f"got {start_at:%Y-%m-%d %H:%M} UTC."
         )

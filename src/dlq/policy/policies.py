@@ -83,7 +83,7 @@ def _decision(
     wait_s = (at - now).total_seconds()
     why = (
         f"{rule.name}: try {facts.failed_count + 1} of {made.budget}, "
-        f"{'now' if wait_s < 1 else f'in {show_span(wait_s)}'}"
+        f"{'at once' if wait_s < 1 else f'after {show_span(wait_s)}'}"
         f"{', when the quiet hours end' if at > due_at else ''}"
     )
     return Decision(Kind.REPLAY, rule.name, at, why)

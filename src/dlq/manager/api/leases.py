@@ -134,7 +134,7 @@ def _close(
             worker=held.worker,
             detail=request.detail if request else "",
         )
-        if not manager.ingest.close([(report, held.dead_letter.message.error_type)])[0]:
+        if not manager.ingest.close([report])[0]:
             raise _lost(lease_id)
     resolved = outcome is Outcome.SUCCEEDED
     return Done(

@@ -84,6 +84,8 @@ def _jobs() -> None:
         _text("waiting_for", nullable=True),
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("canary_passed", sa.Boolean(), nullable=False),
+        _instant("canary_since"),
+        _instant("canary_seen_at"),
         _instant("next_at"),
         _instant("hold_until"),
         sa.Column("keyed_to", _big_integer(), nullable=False),
