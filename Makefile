@@ -15,7 +15,7 @@ run: venv ## Run the manager alone on 127.0.0.1:8024 (ARGS="--port 9000" …)
 	$(BIN)/dlq serve $(ARGS)
 
 test: venv system-packages check ## Install what the tests need, then lint, types and the whole suite
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup $(ARGS)
 
 check: venv ## Lint, formatting, types and the direction of imports
 	$(BIN)/ruff check .

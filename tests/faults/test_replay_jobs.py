@@ -22,8 +22,6 @@ from tests.support.postgres import PostgresCluster
 from tests.support.rabbitmq import BrokerNode
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.xdist_group("jobs")
-
 COUNT = 10_000
 KILLS = 5
 FAST = {
@@ -97,6 +95,7 @@ def wait_done(manager: ManagerProcess, job_id: str, count: int, timeout_s: float
         lambda: job_of(manager, job_id)["done"] >= count,
         timeout_s,
         lambda: f"{count} were not done: {job_of(manager, job_id)}",
+        poll_s=0.3,
     )
 
 
@@ -105,10 +104,12 @@ def finish(manager: ManagerProcess, job_id: str, timeout_s: float) -> dict[str, 
         lambda: job_of(manager, job_id)["state"] not in ("preparing", "running"),
         timeout_s,
         lambda: f"it did not end: {job_of(manager, job_id)}",
+        poll_s=0.3,
     )
     return job_of(manager, job_id)
 
 
+@pytest.mark.xdist_group("jobs")  # one after the other: each needs the whole machine
 @pytest.mark.timeout(400)
 def test_ten_thousand_are_each_handled_once_while_all_is_killed(
     start_manager: Callable[..., ManagerProcess], broker: BrokerNode, ledger: str
@@ -135,6 +136,7 @@ def test_ten_thousand_are_each_handled_once_while_all_is_killed(
     manager.stop()
 
 
+@pytest.mark.xdist_group("jobs")
 @pytest.mark.timeout(300)
 def test_two_managers_share_a_job_and_send_nothing_twice(
     start_manager: Callable[..., ManagerProcess], postgres: PostgresCluster

@@ -16,7 +16,7 @@ from dlq.job import (
     JobState,
 )
 from dlq.ledger.replays import MAX_REFUSALS
-from dlq.manager.runner import FULL_FOR
+from dlq.manager.runner import FULL_FOR, SCHEDULE_FULL_FOR
 from dlq.message import WireMessage, replay_of
 from dlq.pace import (
     DECREASE,
@@ -33,7 +33,7 @@ from dlq.states import Outcome
 from tests.support.pages import blocks, read, table_rows
 
 PAGE = "docs/replay.md"
-COUNTS = {1: "one", 2: "two", 3: "three"}
+COUNTS = {1: "one", 2: "two", 3: "three", 30: "thirty"}
 
 
 def prose() -> str:
@@ -97,8 +97,9 @@ def test_the_defaults_of_jobs_circuits_and_budget_are_those_of_the_settings() ->
         f"`DLQ_CIRCUIT_COOLDOWN_S` ({settings.circuit_cooldown_s:.0f})",
         f"`DLQ_REPLAY_BUDGET` ({settings.replay_budget})",
         f"`DLQ_RETRY_MAX_LENGTH`, {settings.retry_max_length:,}",
-        f"waits {COUNTS[FULL_FOR.seconds]} seconds and tries again",
-        f"what was refused {COUNTS[MAX_REFUSALS]} times",
+        f"a job tries again after {COUNTS[FULL_FOR.seconds]} seconds",
+        f"what goes by itself after {COUNTS[SCHEDULE_FULL_FOR.seconds]}, as often as it takes",
+        f"refused by the broker, {COUNTS[MAX_REFUSALS]} times",
     )
     assert (settings.retry_ttl_ms, settings.replay_grace_s) == (24 * 3_600_000, 3600)
 
