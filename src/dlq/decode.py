@@ -81,6 +81,18 @@ def decode(wire: WireMessage, *, received_at: dt.datetime | None = None) -> Deco
     return _malformed(source)
 
 
+def unpacked(wire: WireMessage) -> bytes:
+    """The body, unzipped if it says so; a bomb is left as it is."""
+    if wire.properties.get("content_encoding") != "gzip":
+        return wire.body
+    try:
+        unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        body = unzip.decompress(wire.body, MAX_UNZIPPED_BYTES)
+    except zlib.error:
+        return wire.body
+    return body if unzip.eof else wire.body
+
+
 class _Source:
     """A wire message and what all forms read from it in the same way."""
 
@@ -106,7 +118,7 @@ class _Source:
 
     def _parse_body(self) -> Any:
         try:
-            return representable(json.loads(self._unpacked().decode("utf-8-sig")))
+            return representable(json.loads(unpacked(self.wire).decode("utf-8-sig")))
         except UnicodeDecodeError as error:
             self.problem = f"the body is not UTF-8 (byte {error.start})"
         except json.JSONDecodeError as error:
@@ -114,17 +126,6 @@ class _Source:
         except (RecursionError, ValueError) as error:
             self.problem = f"the body cannot be read as JSON ({type(error).__name__})"
         return None
-
-    def _unpacked(self) -> bytes:
-        """The body, unzipped if it says so; a bomb is left as it is."""
-        if self.wire.properties.get("content_encoding") != "gzip":
-            return self.wire.body
-        try:
-            unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            body = unzip.decompress(self.wire.body, MAX_UNZIPPED_BYTES)
-        except zlib.error:
-            return self.wire.body
-        return body if unzip.eof else self.wire.body
 
     def tells_an_error(self, document: Mapping[str, Any]) -> bool:
         """Whether the older producers' account of the error is there, in body or headers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
+import gzip
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -200,6 +201,13 @@ def test_another_services_json_is_readable_and_its_payload_is_the_body() -> None
     assert task.readable
     assert task.message.payload == {"track": "Strobe"}
     assert task.message.error_type == "spotify"
+
+
+def test_another_services_zipped_json_is_readable_as_well() -> None:
+    body = gzip.compress(b'{"job": 7}')
+    wire = WireMessage(body, "spotify.enrichment.retry", properties={"content_encoding": "gzip"})
+    task = task_of(wire, origin=None)
+    assert (task.readable, task.message.payload) == (True, {"job": 7})
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ process record locks exclude nobody, hence the table of holders beside it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 POLL_S = 0.02
@@ -62,3 +64,18 @@ class HostLock:
             return False
         self._held = (pid, descriptor)
         return True
+
+
+@contextlib.contextmanager
+def setting_up(path: Path, timeout_s: float) -> Iterator[None]:
+    """Alone on this host with the setting up of a file.
+
+    Raises: TimeoutError: another process is at it for that long. OSError.
+    """
+    lock = HostLock(path.with_name(f"{path.name}.setup"))
+    if not lock.acquire(timeout_s):
+        raise TimeoutError(f"another process has been setting it up for {timeout_s:g} s")
+    try:
+        yield
+    finally:
+        lock.release()

@@ -13,11 +13,11 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from dlq.client.hostlock import HostLock
+from dlq.client.hostlock import setting_up
 from dlq.errors import SpoolError
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class SpoolFile:
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
         self.close()
-        with _setup_lock(self.path):
+        with setting_up(self.path, SETUP_TIMEOUT_S):
             if not _is_damaged(self.path):
                 return  # another process has replaced it meanwhile
             stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -188,23 +188,12 @@ def _check_version(version: int) -> None:
 
 def _set_up(db: sqlite3.Connection, path: Path) -> None:
     # Under a lock of its own: a change to WAL does not wait for others as a transaction does.
-    with _setup_lock(path):
+    with setting_up(path, SETUP_TIMEOUT_S):
         if db.execute("PRAGMA user_version").fetchone()[0] != 0:
             return
         db.execute("PRAGMA auto_vacuum = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-
-
-@contextlib.contextmanager
-def _setup_lock(path: Path) -> Iterator[None]:
-    lock = HostLock(path.with_name(f"{path.name}.setup"))
-    if not lock.acquire(SETUP_TIMEOUT_S):
-        raise TimeoutError(f"another process has been setting it up for {SETUP_TIMEOUT_S:g} s")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dlq.decode import MAX_UNZIPPED_BYTES, decode
+from dlq.decode import decode, unpacked
 from dlq.errors import InvalidInput
 from dlq.message import Form, WireMessage
 
@@ -52,18 +51,7 @@ def is_object(wire: WireMessage) -> bool:
 
 def _text_of(wire: WireMessage) -> str:
     """The body as text, unzipped; what is no text is given up for the new payload."""
-    return _unzipped(wire).decode("utf-8", "replace")
-
-
-def _unzipped(wire: WireMessage) -> bytes:
-    if wire.properties.get("content_encoding") != "gzip":
-        return wire.body
-    try:
-        unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        body = unzip.decompress(wire.body, MAX_UNZIPPED_BYTES)
-    except zlib.error:
-        return wire.body
-    return body if unzip.eof else wire.body
+    return unpacked(wire).decode("utf-8", "replace")
 
 
 def _place_of(text: str, key: str) -> tuple[int, int]:

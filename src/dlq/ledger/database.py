@@ -35,25 +35,16 @@ class Database:
         self.shown_url = shown_url
         self._writer = writer
         self._reader = reader
-        self._trouble: LedgerUnavailable | None = None
-        self._trouble_at = 0.0
+        self._trouble: tuple[float, str] | None = None  # when, and why
 
     @property
-    def trouble(self) -> LedgerUnavailable | None:
+    def trouble(self) -> str | None:
         """Why the newest write failed, for as long as that is news.
 
         A full disk still takes small writes into room it has; larger ones tell more.
         """
-        if self._trouble is None or time.monotonic() - self._trouble_at > TROUBLE_S:
-            return None
-        return self._trouble
-
-    def prove(self, work: Callable[[Connection], None]) -> None:
-        """`write`, by somebody who only tries whether it can be done: that it can does not
-        end a trouble that others have."""
-        trouble, at = self._trouble, self._trouble_at
-        self.write(work)
-        self._trouble, self._trouble_at = trouble, at
+        told = self._trouble
+        return told[1] if told and time.monotonic() - told[0] <= TROUBLE_S else None
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Commit what `work` did, or nothing of it.
@@ -63,25 +54,27 @@ class Database:
 
         Raises: LedgerUnavailable; whatever `work` raises.
         """
+        try:
+            done = self.prove(work)
+        except LedgerUnavailable as error:
+            self._trouble = (time.monotonic(), str(error))
+            raise
+        self._trouble = None
+        return done
+
+    def prove(self, work: Callable[[Connection], T]) -> T:
+        """`write`, by somebody who only tries whether it can be done: its result neither makes
+        nor ends a trouble that others have."""
         attempt = 1
         while True:
             try:
                 with self._writer.begin() as connection:
-                    done = work(connection)
+                    return work(connection)
             except SQLAlchemyError as error:
                 if attempt == WRITE_ATTEMPTS or not _is_conflict(error):
-                    translated = self._translated(error)
-                    self._note(translated)
-                    raise translated from error
+                    raise self._translated(error) from error
                 logger.info("Two writers met in the ledger; writing again: %s", _first_line(error))
                 attempt += 1
-            else:
-                self._trouble = None
-                return done
-
-    def _note(self, error: Exception) -> None:
-        if isinstance(error, LedgerUnavailable):
-            self._trouble, self._trouble_at = error, time.monotonic()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Show `work` one unchanging state of the database. Raises: LedgerUnavailable."""

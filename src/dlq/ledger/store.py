@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection
 
+from dlq.errors import LedgerUnavailable
 from dlq.ledger import (
     audits,
     edits,
@@ -220,7 +221,7 @@ class SqlLedger:
     def ping(self) -> None:
         self._database.prove(audits.beat)
         if (trouble := self._database.trouble) is not None:
-            raise trouble
+            raise LedgerUnavailable(trouble)
 
     def close(self) -> None:
         self._database.close()

@@ -14,14 +14,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from dlq.circuit import CircuitState
-from dlq.ledger.base import Disposition, Ledger
+from dlq.ledger.base import Disposition, Ledger, LedgerStats
 from dlq.states import Outcome
 
 QUANTILES = (0.5, 0.9, 0.99)
 MAX_ERROR_TYPES = 50
 """error_type is an open set that producers choose; a label must stay bounded."""
 
-Depths = Callable[[], Mapping[str, int | None]]
+Depths = Callable[[LedgerStats], Mapping[str, int | None]]
 """Depth by queue name; None where it is not known."""
 
 
@@ -96,26 +96,27 @@ class _LedgerCollector(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        yield self._queue_depths()
-        yield self._by_error_type()
+        stats = self._ledger.stats()
+        yield self._queue_depths(stats)
+        yield self._by_error_type(stats)
         yield self._ages()
         yield self._jobs()
         yield from self._providers()
 
-    def _queue_depths(self) -> Metric:
+    def _queue_depths(self, stats: LedgerStats) -> Metric:
         family = GaugeMetricFamily(
             "dlq_messages_total", "Messages in each queue of the DLQ.", labels=["queue"]
         )
-        for name, depth in self._depths().items():
+        for name, depth in self._depths(stats).items():
             if depth is not None:  # not known is absent, never 0
                 family.add_metric([name], depth)
         return family
 
-    def _by_error_type(self) -> Metric:
+    def _by_error_type(self, stats: LedgerStats) -> Metric:
         family = GaugeMetricFamily(
             "dlq_messages_by_error_type", "Dead letters in the DLQ.", labels=["error_type"]
         )
-        counts = sorted(self._ledger.stats().by_error_type.items(), key=lambda item: -item[1])
+        counts = sorted(stats.by_error_type.items(), key=lambda item: -item[1])
         for error_type, count in counts[:MAX_ERROR_TYPES]:
             family.add_metric([error_type], count)
         if rest := sum(count for _, count in counts[MAX_ERROR_TYPES:]):

@@ -8,7 +8,7 @@ import time
 
 from dlq.circuit import CircuitRules
 from dlq.ledger import ReplayRules, open_ledger
-from dlq.ledger.base import Ledger
+from dlq.ledger.base import Ledger, LedgerStats
 from dlq.manager.access import check_binding
 from dlq.manager.broker import Broker
 from dlq.manager.handover import HandOver
@@ -102,13 +102,13 @@ class Manager:
         self.ledger.close()
         logger.info("DLQ manager stopped")
 
-    def depths(self) -> dict[str, int | None]:
+    def depths(self, stats: LedgerStats) -> dict[str, int | None]:
         """Depth by queue name, None where it is not known.
 
         The main queue's is what an operator means by "in the DLQ": ledger rows that are
         pending, scheduled or parked, and what still waits in the broker.
         """
-        settings, stats = self.settings, self.ledger.stats()
+        settings = self.settings
         if self.broker is None:
             return {
                 settings.main_queue: stats.in_dlq,

@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
-from dlq.client.hostlock import HostLock
+from dlq.client.hostlock import setting_up
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def set_aside(path: Path, error: sqlite3.Error) -> None:
 
     Raises: OSError, sqlite3.Error.
     """
-    with _setup_lock(path):
+    with setting_up(path, SETUP_TIMEOUT_S):
         if not _is_damaged(path):
             return  # another process has replaced it meanwhile
         aside = path.with_name(f"{path.name}.corrupt")
@@ -80,7 +79,7 @@ def set_aside(path: Path, error: sqlite3.Error) -> None:
 
 def _set_up(db: sqlite3.Connection, path: Path) -> None:
     # Under a lock of its own: a change to WAL does not wait for others as a transaction does.
-    with _setup_lock(path):
+    with setting_up(path, SETUP_TIMEOUT_S):
         if _format(db) == 0:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
@@ -102,14 +101,3 @@ def _is_damaged(path: Path) -> bool:
             return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
     except sqlite3.DatabaseError as error:
         return is_corrupt(error)
-
-
-@contextlib.contextmanager
-def _setup_lock(path: Path) -> Iterator[None]:
-    lock = HostLock(path.with_name(f"{path.name}.setup"))
-    if not lock.acquire(SETUP_TIMEOUT_S):
-        raise TimeoutError(f"another process has been setting it up for {SETUP_TIMEOUT_S:g} s")
-    try:
-        yield
-    finally:
-        lock.release()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dlq.client.handling import Handling
-from dlq.decode import decode
+from dlq.decode import decode, unpacked
 from dlq.message import MAX_RETRIES_HEADER, REPLAY_ID_HEADER, DLQMessage, Form, WireMessage
 from dlq.payload import as_object, clean_text
 
@@ -103,7 +103,7 @@ def task_of(wire: WireMessage, origin: Any) -> Task:
 def _body_is(wire: WireMessage, payload: Mapping[str, Any]) -> bool:
     """Another service's JSON, which RabbitMQ once dead-lettered, is the payload itself."""
     try:
-        document = json.loads(wire.body)
+        document = json.loads(unpacked(wire))
     except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and as_object(document) == payload

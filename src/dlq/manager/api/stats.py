@@ -24,8 +24,8 @@ router = APIRouter(prefix="/dlq", tags=["statistics"])
 def stats(manager: TheManager, _: Viewer) -> DLQStats:
     """Exact. The main queue, and the total, count ledger and broker together; the counts by
     error type and service are over the ledger."""
-    depths = manager.depths()
     seen = manager.ledger.stats()
+    depths = manager.depths(seen)
     main = depths[manager.settings.main_queue]
     now = dt.datetime.now(dt.UTC)
     return DLQStats(
