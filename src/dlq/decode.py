@@ -187,6 +187,7 @@ def _current(source: _Source, document: dict[str, Any]) -> Decoded | None:
         "category": string(document.get("category")),
         "http_status": http_status(document.get("http_status")),
         "retry_after_s": seconds(document.get("retry_after_s")),
+        "fingerprint": identifier(document.get("fingerprint")),
     }
     try:
         message = DLQMessage.model_validate(filled)

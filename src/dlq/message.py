@@ -36,6 +36,7 @@ REPLAY_ID_HEADER = "x-replay-id"
 ORIGINAL_ROUTING_KEY_HEADER = "x-original-routing-key"
 MAX_RETRIES_HEADER = "x-max-retries"
 WORKER_HEADER = "x-replay-worker"
+OWN_FINGERPRINT_CHARS = 255
 SHORTSTR_BYTES = 255
 """AMQP's bound on message_id, correlation_id and routing_key."""
 
@@ -102,6 +103,11 @@ class DLQMessage(BaseModel):
     category: str | None = Field(None, description="What kind of failure the producer saw.")
     http_status: int | None = None
     retry_after_s: float | None = None
+    fingerprint: str | None = Field(
+        None,
+        max_length=OWN_FINGERPRINT_CHARS,
+        description="The identity of its cause, where the producer knows it better.",
+    )
 
 
 class Form(StrEnum):

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dlq.errors import InvalidInput, SettingsError
+from dlq.keeping import RetentionRules, parse_keep
 from dlq.pace import EVERY_OTHER, Limits, parse_limits
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -152,6 +153,16 @@ class Settings(BaseSettings):
     canary_wait_s: float = Field(
         900.0, gt=0, description="How long a job waits for the outcomes of its canary."
     )
+    rules_file: Path | None = Field(
+        None,
+        description="Classification rules (TOML) of the installation, asked before the shipped "
+        "ones; for manager and client.",
+    )
+    fingerprinter: str = Field(
+        "",
+        description="A function package.module:function that names causes itself, see "
+        "docs/fingerprints.md.",
+    )
     auto_retry: bool = Field(
         True, description="Replay by itself what the retry policies say, once a worker is there."
     )
@@ -171,6 +182,29 @@ class Settings(BaseSettings):
         3600.0, ge=0, description="Beyond the retry TTL, until a silent replay comes back."
     )
     sweep_interval_s: float = Field(5.0, gt=0, description="Pause between sweeps.")
+    retention_dlq: str = Field(
+        "30d",
+        description="How long dead letters stay in the DLQ, from their arrival: 30d, or with spans "
+        "of single categories 30d,rate_limit=14d,bug=off. off: for ever.",
+    )
+    retention_resolved: str = Field(
+        "7d", description="How long resolved ones are kept, written in the same way."
+    )
+    retention_history: str = Field(
+        "90d",
+        description="How long the history of emptied dead letters, jobs that are over and the "
+        "audit are kept, written in the same way.",
+    )
+    retention_warn_days: float = Field(
+        7.0,
+        ge=0,
+        le=3650,
+        description="Warn when dead letters are about to be lost, by age or by the length of the "
+        "main queue, within so many days.",
+    )
+    keeper_interval_s: float = Field(
+        60.0, gt=0, le=86_400, description="Pause between rounds of retention and upkeep."
+    )
     lease_ttl_s: float = Field(
         60.0, ge=1, le=3600, description="How long a worker over HTTP holds a lease."
     )
@@ -195,6 +229,15 @@ class Settings(BaseSettings):
     def _readable_limits(cls, value: str) -> str:
         try:
             parse_limits(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("retention_dlq", "retention_resolved", "retention_history")
+    @classmethod
+    def _readable_spans(cls, value: str) -> str:
+        try:
+            parse_keep(value)
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return value
@@ -271,6 +314,15 @@ class Settings(BaseSettings):
         named = parse_limits(DEFAULT_PROVIDER_LIMITS) | parse_limits(self.provider_limits)
         others = named.pop(EVERY_OTHER)
         return Limits(named, others, headroom=self.pace_headroom)
+
+    @property
+    def retention(self) -> RetentionRules:
+        """How long things are kept."""
+        return RetentionRules(
+            dlq=parse_keep(self.retention_dlq),
+            resolved=parse_keep(self.retention_resolved),
+            history=parse_keep(self.retention_history),
+        )
 
     @property
     def resolved_ledger_url(self) -> str:

@@ -179,7 +179,7 @@ def test_hostile_text_is_kept_and_found(ledger: Ledger, text: str) -> None:
     for chosen in (where(source_service=text[:255]), where(fingerprint=text[:255])):
         assert ledger.count(chosen) == 1
     assert ledger.count(where(source_service=f"{text[:50]} or not")) == 0
-    assert ledger.groups_by_cause()[0].sample_messages == (result.message_id,)
+    assert ledger.groups.all(now=now()).groups[0].sample_messages == (result.message_id,)
     ledger.audit(AuditEntry(text, text, text, text, detail={text: text}))
     assert ledger.audits(limit=1)[0].detail
 
@@ -293,8 +293,8 @@ def test_stats_count_what_is_in_the_dlq(ledger: Ledger) -> None:
 
 def test_an_empty_dlq_has_no_ages_groups_or_extremes(ledger: Ledger) -> None:
     assert ledger.ages([0.5], now()) == []
-    assert ledger.groups_by_cause() == []
-    assert ledger.groups_by_error_type() == []
+    assert ledger.groups.all(now=now()).groups == []
+    assert ledger.groups.by_error_type() == []
     assert ledger.stats().oldest_at is None
     assert list(ledger.iterate(Filter())) == []
 
@@ -310,30 +310,6 @@ def test_ages_are_exact_nearest_rank_quantiles(ledger: Ledger) -> None:
 def test_a_clock_that_runs_ahead_gives_no_negative_age(ledger: Ledger) -> None:
     stored(ledger, failed_at=now() + dt.timedelta(hours=1))
     assert ledger.ages([0.99], now()) == [0.0]
-
-
-def test_groups_show_size_span_and_the_newest(ledger: Ledger) -> None:
-    start = now() - dt.timedelta(days=1)
-    for index in range(5):
-        stored(
-            ledger,
-            message_id=f"s-{index}",
-            fingerprint="limits",
-            title=f"title {index}",
-            category=f"category {index}",
-            failed_at=start + index * A_MOMENT,
-        )
-    stored(ledger, message_id="l-0", error_type="lastfm", fingerprint="auth", failed_at=start)
-    largest, smallest = ledger.groups_by_cause()
-    assert (largest.key, largest.count, largest.error_type) == ("limits", 5, "spotify")
-    assert (largest.title, largest.category) == ("title 4", "category 4")
-    assert largest.sample_messages == ("s-4", "s-3", "s-2")
-    assert (largest.first_seen, largest.last_seen) == (start, start + 4 * A_MOMENT)
-    assert (smallest.key, smallest.count, smallest.sample_messages) == ("auth", 1, ("l-0",))
-    by_type = ledger.groups_by_error_type()
-    assert [(g.key, g.count) for g in by_type] == [("spotify", 5), ("lastfm", 1)]
-    replaying(ledger, "l-0")
-    assert [g.key for g in ledger.groups_by_cause()] == ["limits"]
 
 
 # --- delete, audit, the rest -------------------------------------------------------------

@@ -36,7 +36,11 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_the_migrations_build_exactly_the_schema(empty_url: str) -> None:
     open_ledger(empty_url).close()
     database = connect(empty_url)
-    options = {"compare_type": True, "include_name": _but_the_version_table}
+    options = {
+        "compare_type": True,
+        "include_name": _but_what_is_made_by_others,
+        "include_object": lambda thing, *_: thing.name != PG_ONLY or "sqlite" not in empty_url,
+    }
     differences = database.read(
         lambda c: compare_metadata(MigrationContext.configure(c, opts=options), metadata)
     )
@@ -44,8 +48,12 @@ def test_the_migrations_build_exactly_the_schema(empty_url: str) -> None:
     assert differences == []
 
 
-def _but_the_version_table(name: str | None, kind: str, _parents: object) -> bool:
-    return (name, kind) != ("alembic_version", "table")
+PG_ONLY = "ix_dead_letters_words"
+
+
+def _but_what_is_made_by_others(name: str | None, kind: str, _parents: object) -> bool:
+    """Alembic's own table, and those of FTS5."""
+    return kind != "table" or not str(name).startswith(("alembic_version", "word_index"))
 
 
 def test_partial_indexes_are_built_as_the_schema_says(empty_url: str) -> None:
@@ -67,6 +75,8 @@ def test_partial_indexes_are_built_as_the_schema_says(empty_url: str) -> None:
 
 
 EXPECTED_CONDITIONS = {
+    "ix_dead_letters_elsewhere": ("'scheduled'", "'parked'", "'replaying'"),
+    "ix_dead_letters_deleted": ("'deleted'",),
     "ix_dead_letters_unplanned": ("NULL", "'replaying'", "'parked'"),
     "ix_dead_letters_waiting": ("'wait'",),
     "ix_dead_letters_due": ("'scheduled'",),

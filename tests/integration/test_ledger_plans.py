@@ -17,6 +17,9 @@ from dlq.job import Choice, JobOptions, JobState, NewJob
 from dlq.ledger import (
     ReplayRules,
     choosing,
+    group_figures,
+    group_samples,
+    group_story,
     jobs,
     outcomes,
     providers,
@@ -26,12 +29,12 @@ from dlq.ledger import (
     summaries,
 )
 from dlq.ledger.advance import advance
+from dlq.ledger.cause_book import Sort
 from dlq.ledger.database import Database
 from dlq.ledger.engines import connect
 from dlq.ledger.ingest import ingest
-from dlq.ledger.schema import dead_letters
 from dlq.ledger.schema import replays as replay_rows
-from dlq.query import Filter, where
+from dlq.query import Filter, parse, where
 from dlq.states import Outcome, State
 from tests.support.ledger import an_arrival, now
 
@@ -61,14 +64,21 @@ QUESTIONS: dict[str, Callable[[Connection], Any]] = {
     "get": lambda c: queries.get(c, "m-1"),
     "stats": summaries.stats,
     "ages": lambda c: summaries.ages(c, [0.99], now()),
-    "by type": lambda c: summaries.groups(c, dead_letters.c.error_type),
-    "by cause": lambda c: summaries.groups(c, dead_letters.c.fingerprint),
+    "by type": group_samples.by_error_type,
+    "by cause": lambda c: group_figures.page(
+        c, statuses=(), states=(), sort=Sort.COUNT, limit=5, offset=0, now=now()
+    ),
+    "a group": lambda c: group_story.story(c, "a" * 16, now()),
+    "page of what is resolved": _page(where(states=(State.RESOLVED,))),
+    "a word": _page(parse("deadmau5")),
+    "a value": _page(parse("payload.artist_name:Deadmau5")),
+    "next page": lambda c: queries.scroll(c, Filter(), limit=5, cursor="a0", newest_first=False),
     "overdue": lambda c: outcomes.close_overdue(c, now(), 5, Outcome.RETURNED, rules=RULES),
     "unconfirmed": lambda c: replays.unconfirmed(c, now(), 5),
     "what is undecided": lambda c: schedule.undecided(c, 5),
     "what is due": lambda c: schedule.due(c, now(), limit=5),
     "providers": lambda c: providers.listed(c, now()),
-    "outcomes by cause": lambda c: outcomes.outcome_counts(c, replay_rows.c.fingerprint),
+    "outcomes by provider": lambda c: outcomes.outcome_counts(c, replay_rows.c.error_type),
     "replays of one": lambda c: replays.replays_of(c, "m-1"),
     "jobs to run": lambda c: jobs.runnable(c, now()),
     "a job": lambda c: _stepped(c, JobOptions()),
@@ -88,6 +98,8 @@ MAY_SORT = {
     "page of one type",  # the members of one group, by arrival
     "page of one cause",
     "page of what is replaying",
+    "page of what is resolved",
+    "a group",
     "jobs to run",  # as few as are not over
 }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from dlq.classify import diagnose_text
+from dlq.classify.levelling import levelled
 from dlq.fingerprint import Cause, cause_of
 from tests.unit.test_fingerprint import dead_letter
 
@@ -159,3 +160,75 @@ def test_titles_hold_nothing_of_the_item() -> None:
         title = grouped(error_type, template.format(**ITEMS[0])).title
         for name in ("id", "mbid", "artist", "ip", "host", "path", "at"):
             assert ITEMS[0][name] not in title, title
+
+
+SAME_TEXT = (
+    ("took 12.5s", "took 300ms", "took 7 seconds", "took 1h30m"),
+    ("used 1.2GiB of memory", "used 300MB of memory", "used 15 GB of memory"),
+    ("the disk is 99.5% full", "the disk is 100% full"),
+    ("version 1.2.3 is too old", "version 2.0.0rc1 is too old", "version v3.1 is too old"),
+    ("cannot reach [2001:db8::1]:443", "cannot reach [fe80::1%eth0]:8080"),
+    ("cannot reach 2001:db8::1", "cannot reach fe80::42"),
+    ("redis:6379 is down", "redis-22.cache:6380 is down", "10.0.0.1:5672 is down"),
+    ("digest c2VjcmV0LXZhbHVlLTE= is wrong", "digest bm90aGVyLXZhbHVlLTIy== is wrong"),
+    ("key AbCdEfGhIjKlMnOpQrStUvWx rejected", "key ZyXwVuTsRqPoNmLkJiHgFeDc rejected"),
+    (
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdW.ab_-1 ended",
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdX.x-2 ended",
+    ),
+    ("at 12:30:45 it broke", "at 01:02:03.123 it broke"),
+    ("on 2025-10-10 it broke", "on 10.10.2025 it broke", "on 2025/10/10 it broke"),
+    ("mail a.b+c@example.co.uk bounced", "mail x@y.de bounced"),
+    ("worker-3 died", "worker-12 died"),
+    ("shard 3/12 failed", "shard 14/120 failed"),
+    ("score 1e-05 is too low", "score 0.7 is too low", "score -3 is too low"),
+    ("cannot open C:\\music\\x.flac", "cannot open D:\\a.mp3", "cannot open ~/b/c.wav"),
+    ("s3://bucket/key/a is gone", "https://a.example/b?c=d&e=%20 is gone"),
+    (
+        "no result for «Ёлка»",
+        "no result for „Strobe“",
+        "no result for 「千本桜」",
+        "no result for ‹x›",
+    ),
+    ("no result for “Don't”", "no result for 'Don't Stop'", "no result for »Straße«"),
+    ("「千本桜」が見つかりません", "「夜に駆ける」が見つかりません"),
+    (
+        "track Strings of Life has no isrc",
+        "track So What? has no isrc",
+        "track 7 Rings has no isrc",
+    ),
+    ("No match for Björk - Army of Me", "No match for AC/DC - T.N.T. (Live)"),
+    ('bad answer {"id": 5, "name": "x"}', 'bad answer {"id": 77, "tags": ["a", "b"]}'),
+    ("Command '['ffmpeg', '-i', 'a b.mp3']' died", "Command '['sox', 'x']' died"),
+)
+OTHER_TEXT = (
+    'column "bpm" does not exist',
+    'column "tempo" does not exist',
+    "'NoneType' object has no attribute 'strip'",
+    "'NoneType' object has no attribute 'lower'",
+    "No module named 'enrich.exporters'",
+    "No module named 'enrich.importers'",
+    '{"error":{"status":400,"message":"invalid market"}}',
+    '{"error":{"status":400,"message":"invalid id"}}',
+    "Caused by NewConnectionError('x')",
+    "Caused by NameResolutionError('x')",
+    "SSLError(1, '[SSL: X] certificate verify failed: certificate has expired (_ssl.c:1006)')",
+    "SSLError(1, '[SSL: X] certificate verify failed: self-signed certificate (_ssl.c:1006)')",
+    "application/json was expected",
+    "text/html was expected",
+)
+
+
+@pytest.mark.parametrize("texts", SAME_TEXT)
+def test_texts_that_differ_in_values_are_level(texts: tuple[str, ...]) -> None:
+    assert len({levelled(text) for text in texts}) == 1
+
+
+@pytest.mark.parametrize("text", [*OTHER_TEXT, *(text for texts in SAME_TEXT for text in texts)])
+def test_what_is_level_stays_as_it_is(text: str) -> None:
+    assert levelled(levelled(text)) == levelled(text)
+
+
+def test_texts_that_differ_in_what_they_say_stay_apart() -> None:
+    levels = [levelled(text) for text in OTHER_TEXT]
+    assert len(set(levels)) == len(OTHER_TEXT)

@@ -449,7 +449,7 @@ ERRORS: list[tuple[str, str, BaseException]] = [
     ("lastfm", "rate_limit", WSError("29", "Rate limit exceeded")),
     ("lastfm", "auth", WSError("26", "Suspended API key")),
     ("lastfm", "not_found", WSError("6", "The artist you supplied could not be found")),
-    ("lastfm", "invalid_data", WSError("13", "Invalid method signature supplied")),
+    ("lastfm", "auth", WSError("13", "Invalid method signature supplied")),
     ("lastfm", "server_error", WSError("16", "The service is temporarily unavailable")),
     ("musicbrainz", "network", ResponseError(ConnectionResetError(104, "reset by peer"))),
     ("general", "not_found", TrackNotFound("4uLU6hMCjMI75M1A2tKUQC")),
@@ -685,11 +685,11 @@ def test_words_count_in_an_exception_that_nobody_knows_too() -> None:
 @pytest.mark.parametrize(
     ("code", "category"),
     [
-        *((code, "auth") for code in (4, 9, 10, 14, 26)),
+        *((code, "auth") for code in (4, 9, 10, 13, 14, 26)),
         (29, "rate_limit"),
         (6, "not_found"),
         *((code, "server_error") for code in (8, 11, 16)),
-        *((code, "invalid_data") for code in (2, 3, 5, 7, 13)),
+        *((code, "invalid_data") for code in (2, 3, 5, 7)),
     ],
 )
 @pytest.mark.parametrize(
@@ -751,6 +751,7 @@ def test_the_chain_is_read_from_a_traceback() -> None:
         retry_after_s=None,
         transient=True,
         rule="class:ConnectionRefusedError",
+        reason="The connection to Spotify was refused",
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import logging
 import os
 import subprocess
 import sys
+import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlq.classify import diagnose, diagnose_text
-from dlq.fingerprint import ALGORITHM_VERSION, Cause, cause_of
-from dlq.message import DLQMessage
+from dlq.classify import Diagnosis, diagnose, diagnose_text
+from dlq.client import AsyncDLQClient, DLQClient, build
+from dlq.client.core import Core
+from dlq.client.failure import Failure
+from dlq.client.receipt import Custody, Receipt
+from dlq.decode import decode
+from dlq.errors import SettingsError
+from dlq.fingerprint import ALGORITHM_VERSION, Cause, cause_of, load_fingerprinter
+from dlq.message import DLQMessage, encode
+from dlq.settings import Settings
 
 SOURCE = """
 class SpotifyException(Exception):
@@ -240,7 +251,7 @@ def test_a_bug_in_a_handler_is_known_by_the_handler(pipeline: Pipeline) -> None:
     one = captured(pipeline.failure("mishandled", {**TRACKS[0], "status": 429}))
     other = captured(pipeline.failure("mishandled", {**TRACKS[0], "port": 9}))
     assert one == other
-    assert one.title == "Spotify AttributeError in mishandled"
+    assert one.title == "Spotify AttributeError (no attribute no_such_name) in mishandled"
 
 
 # --- titles ------------------------------------------------------------------------------
@@ -261,9 +272,9 @@ def test_titles_are_recognised(pipeline: Pipeline) -> None:
         told("").title,
     }
     assert titles == {
-        "Spotify 429 Too Many Requests in fetch",
-        "Spotify ConnectionRefusedError (Connection refused) in fetch",
-        "Spotify RuntimeError in fetch",
+        "Spotify 429 Too Many Requests in lookup",
+        "Spotify ConnectionRefusedError (connection refused) in lookup",
+        "Spotify KeyError in lookup",
         "Last.fm 403 Forbidden",
         "Last.fm: Invalid API key (10)",
         "MusicBrainz: Rate limit: … request per second",
@@ -332,7 +343,7 @@ def test_the_fingerprint_is_the_same_in_every_process() -> None:
 
 
 def test_fingerprints_change_only_with_the_algorithm_version() -> None:
-    assert ALGORITHM_VERSION == 1
+    assert ALGORITHM_VERSION == 2
     trace = (
         'Traceback (most recent call last):\n  File "/app/pipelines/enrich.py", line 9, in go\n'
         "    get()\n    ^^^^^\nKeyError: 'tracks'\n"
@@ -356,5 +367,521 @@ def test_exceptions_of_libraries_are_known_by_our_own_frames() -> None:
 
     first = captured(failure("http://127.0.0.1:1/musicbrainz"))
     second = captured(failure("http://127.0.0.1:2/other"))
-    assert first.title == "ConnectError (Connection refused) in lookup"
+    assert first.title == "ConnectError (connection refused) in lookup"
     assert first == second
+
+
+# --- by the trace alone ------------------------------------------------------------------
+
+APP = '  File "/app/pipelines/enrich.py", line {line}, in {function}\n    {source}\n'
+SITE = "/venv/lib/python3.11/site-packages"
+WORKER = (
+    '  File "/app/worker/main.py", line 12, in handle\n    return step(*args)\n'
+    "           ^^^^^^^^^^^^\n"
+)
+REQUESTS = (
+    f'  File "{SITE}/requests/models.py", line 1021, in raise_for_status\n'
+    "    raise HTTPError(http_error_msg, response=self)\n"
+)
+LOOKUP = APP.format(line=7, function="lookup_release", source="answer.raise_for_status()")
+ERROR = "requests.exceptions.HTTPError: 404 Client Error: Not Found for url: http://a.example/1\n"
+
+
+def traced(*frames: str, error: str = ERROR, **known: Any) -> Cause:
+    """The cause told by a trace of these frames; the text is that of its last line."""
+    trace = f"Traceback (most recent call last):\n{''.join(frames)}{error}"
+    error_class, _, text = error.strip().partition(": ")
+    return told(text, stack_trace=trace, error_class=error_class, **known)
+
+
+SAME_BY_TRACE = {
+    "a worker, asyncio and threads on the way in": (
+        WORKER,
+        '  File "/usr/lib/python3.11/asyncio/runners.py", line 190, in run\n    return x\n',
+        '  File "/usr/lib/python3.11/concurrent/futures/thread.py", line 58, in run\n    x()\n',
+        f'  File "{SITE}/anyio/to_thread.py", line 56, in run_sync\n    return await x\n',
+        f'  File "{SITE}/trio/_core/_run.py", line 1, in run\n    raise runner.x\n',
+        LOOKUP,
+        REQUESTS,
+    ),
+    "retries around it": (
+        f'  File "{SITE}/tenacity/__init__.py", line 475, in __call__\n    do = self.iter(x)\n',
+        f'  File "{SITE}/backoff/_sync.py", line 105, in retry\n    ret = target(*args)\n',
+        LOOKUP,
+        REQUESTS,
+    ),
+    "a decorator of our own": (
+        '  File "/app/pipelines/limits.py", line 3, in wrapper\n    return function(*args)\n',
+        LOOKUP,
+        REQUESTS,
+    ),
+    "another line": (LOOKUP.replace("line 7", "line 70"), REQUESTS),
+    "Windows": (
+        LOOKUP.replace("/app/pipelines/enrich.py", r"C:\Apps\pipelines\enrich.py"),
+        REQUESTS.replace(SITE, r"C:\Python311\Lib\site-packages"),
+    ),
+    "installed as a package": (
+        LOOKUP.replace("/app/pipelines", f"{SITE}/pipelines"),
+        REQUESTS,
+    ),
+    "a release's own folder": (
+        LOOKUP.replace("/app/pipelines", "/srv/releases/20261103T0911/pipelines"),
+        REQUESTS,
+    ),
+    "a library with other insides": (
+        LOOKUP,
+        REQUESTS.replace("models.py", "_core/answers.py").replace("raise_for_status", "check"),
+    ),
+    "no code shown": (LOOKUP.replace("    answer.raise_for_status()\n", ""), REQUESTS),
+    "Python 3.13": (
+        LOOKUP + "    ~~~~~~~~~~~~~~~~~~~~~~~^^\n",
+        REQUESTS,
+    ),
+    "Python 3.13 in colour": (
+        LOOKUP.replace("line 7", "line \x1b[35m7\x1b[0m"),
+        REQUESTS,
+    ),
+    "a lambda in between": (
+        LOOKUP,
+        APP.format(line=9, function="<lambda>", source="lambda: answer.raise_for_status()"),
+        APP.format(line=9, function="<listcomp>", source="[x for x in y]"),
+        REQUESTS,
+    ),
+    "generated code": (
+        LOOKUP,
+        '  File "<string>", line 3, in __init__\n',
+        '  File "<frozen importlib._bootstrap>", line 1206, in _gcd_import\n',
+        REQUESTS,
+    ),
+    "compiled code": (
+        LOOKUP,
+        '  File "asyncpg/protocol/protocol.pyx", line 205, in bind_execute\n',
+        '  File "lib/sqlalchemy/engine/_result_cy.py", line 10, in one\n',
+        REQUESTS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME_BY_TRACE)
+def test_what_lies_around_the_failing_function_does_not_count(name: str) -> None:
+    assert traced(*SAME_BY_TRACE[name]) == traced(WORKER, LOOKUP, REQUESTS)
+
+
+def test_what_wraps_a_failure_does_not_count() -> None:
+    inner = f"Traceback (most recent call last):\n{LOOKUP}{REQUESTS}{ERROR}\n"
+    above = "The above exception was the direct cause of the following exception:\n\n"
+    during = "During handling of the above exception, another exception occurred:\n\n"
+    retry = f"{SITE}/tenacity/__init__.py"
+    gave_up = (
+        "tenacity.RetryError: RetryError[<Future at 0x7f2a state=finished raised HTTPError>]\n"
+    )
+    wrapped = [
+        f"{inner}{above}Traceback (most recent call last):\n{WORKER}enrich.Failed: 17 failed\n",
+        f"{inner}{during}Traceback (most recent call last):\n{WORKER}enrich.Failed: no: 17\n",
+        f'{inner}{above}Traceback (most recent call last):\n  File "{retry}", line 1, in iter\n{gave_up}',
+    ]
+    causes = {
+        told("404 Client Error", stack_trace=trace, http_status=404, error_type="general")
+        for trace in (inner, *wrapped)
+    }
+    assert len(causes) == 1
+
+
+def test_a_trace_cut_at_its_end_keeps_the_cause() -> None:
+    whole = f"Traceback (most recent call last):\n{WORKER}{LOOKUP}{REQUESTS}{ERROR}"
+    text = ERROR.strip().partition(": ")[2]
+    known = {"error_class": "requests.exceptions.HTTPError", "http_status": 404}
+    expected = told(text, stack_trace=whole, **known)
+    for size in (len(whole) - 30, len(whole) - len(ERROR), len(whole) - len(ERROR) - 40):
+        assert told(text, stack_trace=whole[:size], **known) == expected
+
+
+def test_a_recursion_without_end_stops_anywhere_in_its_circle() -> None:
+    frames = [
+        APP.format(line=n, function=name, source=f"return {other}(x)")
+        for n, (name, other) in enumerate([("even", "odd"), ("odd", "even")] * 6)
+    ]
+    texts = ("maximum recursion depth exceeded", "maximum recursion depth exceeded in comparison")
+    causes = {
+        traced(*frames[start:stop], error=f"RecursionError: {text}\n").fingerprint
+        for (start, stop), text in zip(((0, 12), (1, 11)), texts, strict=True)
+    }
+    assert len(causes) == 1
+
+
+HELPER = '  File "/app/pipelines/http.py", line 5, in get_json\n    answer.raise_for_status()\n'
+
+
+def test_a_helper_that_could_be_anybodys_is_told_by_its_callers() -> None:
+    def by(function: str, **how: str) -> Cause:
+        source = how.get("source", "return get_json(url)")
+        return traced(APP.format(line=3, function=function, source=source), HELPER, REQUESTS)
+
+    assert by("lookup_release").title == "404 Not Found in lookup_release"
+    assert by("lookup_release").fingerprint != by("lookup_artist").fingerprint
+    # Machinery that calls whatever it is given is no caller.
+    assert by("handle", source="return step(*args)") == by("work", source="await task")
+
+
+DIFFERENT_BY_TRACE = {
+    "function": (LOOKUP.replace("lookup_release", "lookup_artist"), REQUESTS),
+    "module": (LOOKUP.replace("enrich.py", "charts.py"), REQUESTS),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT_BY_TRACE)
+def test_another_place_in_our_code_is_another_cause(name: str) -> None:
+    other = traced(*DIFFERENT_BY_TRACE[name])
+    assert other.fingerprint != traced(LOOKUP, REQUESTS).fingerprint
+
+
+def test_without_frames_of_our_own_the_entry_into_the_library_counts() -> None:
+    def by(function: str, inside: str) -> str:
+        frames = (
+            f'  File "{SITE}/spotipy/client.py", line 3, in {function}\n    return x\n',
+            f'  File "{SITE}/spotipy/{inside}.py", line 3, in _call\n    return y\n',
+        )
+        return traced(*frames, error="spotipy.exceptions.Odd: no\n").fingerprint
+
+    assert by("track", "client") == by("track", "transport")
+    assert by("track", "client") != by("album", "client")
+
+
+# --- reasons on one path -----------------------------------------------------------------
+
+PLACE = APP.format(line=4, function="enrich_track", source="call(track)")
+
+
+PYDANTIC = (
+    "pydantic_core._pydantic_core.ValidationError: {} for {}\n{}\n  {} [type={}, input_value={}]"
+)
+TLS = "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {}"
+AMQP = "pika.exceptions.ChannelClosedByBroker: (404, \"NOT_FOUND - no {} in vhost '/'\")"
+AWS = "botocore.exceptions.ClientError: An error occurred ({}) when calling the GetObject operation"
+NO_COLUMN = 'psycopg.errors.UndefinedColumn: column "{}" does not exist'
+DUPLICATE = (
+    'psycopg.errors.UniqueViolation: duplicate key value violates unique constraint "tracks_pkey"\n'
+    "DETAIL:  Key (id)=({}) already exists."
+)
+NO_NUMBER = "Input should be a valid number"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("LastFMError: Last.fm error 10: no", "LastFMError: Last.fm error 29: no"),
+        ("DeezerError: error 4: no", "DeezerError: error 800: no"),
+        ("ApiError: the album is not for sale", "ApiError: the account is not verified"),
+        (
+            "AttributeError: 'NoneType' object has no attribute 'lower'",
+            "AttributeError: 'NoneType' object has no attribute 'strip'",
+        ),
+        ("KeyError: 'track_id'", "KeyError: 'artist_id'"),
+        (NO_COLUMN.format("bpm"), NO_COLUMN.format("tempo")),
+        ("OSError: [Errno 28] No space left on device", "OSError: [Errno 5] Input/output error"),
+        (AWS.format("SlowDown"), AWS.format("InternalError")),
+        (AMQP.format("queue 'q'"), AMQP.format("exchange 'q'")),
+        (
+            TLS.format("certificate has expired (_ssl.c:1006)"),
+            TLS.format("self-signed certificate (_ssl.c:1006)"),
+        ),
+        (
+            PYDANTIC.format("1 validation error", "Track", "bpm", NO_NUMBER, "float_type", "'x'"),
+            PYDANTIC.format(
+                "1 validation error", "Track", "isrc", "Field required", "missing", "{}"
+            ),
+        ),
+    ],
+)
+def test_another_reason_on_one_path_is_another_cause(one: str, other: str) -> None:
+    causes = [traced(PLACE, error=f"{error}\n") for error in (one, other)]
+    assert causes[0].fingerprint != causes[1].fingerprint
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        ("KeyError: '4uLU6hMCjMI75M1A2tKUQC'", "KeyError: 'Strobe'", "KeyError: 17"),
+        (
+            "AttributeError: 'str' object has no attribute 'get'",
+            "AttributeError: 'list' object has no attribute 'get'",
+        ),
+        (
+            "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3: no end",
+            "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0: no start",
+        ),
+        (
+            PYDANTIC.format("1 validation error", "Feed", "rows.3.bpm", NO_NUMBER, "float_type", 1),
+            PYDANTIC.format(
+                "2 validation errors", "Feed", "rows.7.bpm", NO_NUMBER, "float_type", 2
+            ),
+        ),
+        (DUPLICATE.format("1"), DUPLICATE.format('Don\'t "Stop"')),
+    ],
+)
+def test_other_values_in_one_reason_are_one_cause(errors: tuple[str, ...]) -> None:
+    assert len({traced(PLACE, error=f"{error}\n").fingerprint for error in errors}) == 1
+
+
+def test_a_key_counts_when_the_code_names_it() -> None:
+    def missing(key: str, source: str) -> str:
+        frame = APP.format(line=3, function="artist_of", source=source)
+        return traced(frame, error=f"KeyError: '{key}'\n").fingerprint
+
+    by_name = {missing(key, f'return track["{key}"]') for key in ("artists", "genres")}
+    assert len(by_name) == 2
+    assert len({missing(key, "return BY_GENRE[genre]") for key in ("techno", "trance")}) == 1
+
+
+def test_a_message_is_read_by_the_code_that_raised_it() -> None:
+    def raised(source: str, text: str) -> str:
+        frame = APP.format(line=3, function="find_track", source=source)
+        return traced(frame, error=f"enrich.NoMatch: {text}\n").fingerprint
+
+    no_match = 'raise NoMatch(f"nothing found under {title}, gave up")'
+    assert raised(no_match, "nothing found under strings of life, gave up") == raised(
+        no_match, "nothing found under so what, gave up"
+    )
+    said = 'raise NoMatch(f"the catalogue said {message} about {title}")'
+    assert raised(said, "the catalogue said it is closed about strings of life") == raised(
+        said, "the catalogue said it is closed about so what"
+    )
+    assert raised(said, "the catalogue said it is closed about x") != raised(
+        said, "the catalogue said you are not known about x"
+    )
+
+
+# --- other languages ---------------------------------------------------------------------
+
+JAVA = """java.lang.IllegalStateException: job {id} failed
+\tat com.acme.jobs.Runner.run(Runner.java:{line})
+\tat java.base/java.lang.Thread.run(Thread.java:833)
+Caused by: java.net.SocketTimeoutException: Read timed out
+\tat java.base/sun.nio.ch.NioSocketImpl.timedRead(NioSocketImpl.java:283)
+\tat com.acme.spotify.Client.{function}(Client.java:{line})
+\t... 12 more
+"""
+NODE = """Error: request {id} failed
+    at {function} (/srv/app/src/client.js:{line}:13)
+    at async Promise.all (index 0)
+    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)
+"""
+GO = """panic: runtime error: index out of range [{id}] with length 3
+
+goroutine {line} [running]:
+main.{function}({{0xc000012345, 0x3}})
+\t/srv/app/client.go:{line} +0x1d
+main.main()
+\t/srv/app/main.go:9 +0x1d
+"""
+
+
+@pytest.mark.parametrize("trace", [JAVA, NODE, GO])
+def test_traces_of_other_languages_give_the_place(trace: str) -> None:
+    def cause(function: str, number: int) -> Cause:
+        shown = trace.format(function=function, line=number, id=number * 7)
+        return told(shown.splitlines()[0], stack_trace=shown)
+
+    assert cause("lookupTrack", 3).fingerprint == cause("lookupTrack", 41).fingerprint
+    assert cause("lookupTrack", 3).fingerprint != cause("lookupAlbum", 3).fingerprint
+    assert cause("lookupTrack", 3).title.endswith(" in lookupTrack")
+
+
+# --- own fingerprints --------------------------------------------------------------------
+
+
+def with_fingerprint(text: str, fingerprint: str | None) -> DLQMessage:
+    return dead_letter(text, None).model_copy(update={"fingerprint": fingerprint})
+
+
+def test_an_own_fingerprint_is_the_whole_identity() -> None:
+    def cause(text: str, fingerprint: str | None) -> Cause:
+        return cause_of(with_fingerprint(text, fingerprint), diagnose_text(text))
+
+    one, other = cause("429 Too Many Requests", "nightly"), cause("no such file", "nightly")
+    assert one.fingerprint == other.fingerprint
+    assert one.title == "429 Too Many Requests"
+    assert one.parts == ("own fingerprint: nightly",)
+    assert cause("429 Too Many Requests", "daily").fingerprint != one.fingerprint
+    assert cause("429 Too Many Requests", None) == told("429 Too Many Requests")
+
+
+def by_playlist(message: DLQMessage, diagnosis: Diagnosis) -> str | None:
+    if diagnosis.error_type != "spotify":
+        return None
+    return f"playlist {message.payload.get('playlist')}"
+
+
+def test_an_installations_fingerprinter_is_asked_first() -> None:
+    fingerprinter = load_fingerprinter("tests.unit.test_fingerprint:by_playlist")
+    message = with_fingerprint("no", "nightly")
+    spotify = diagnose_text("no", error_type="spotify")
+    general = diagnose_text("no")
+    asked = cause_of(message, spotify, fingerprinter=fingerprinter)
+    assert asked.parts == ("own fingerprint: playlist None",)
+    assert cause_of(message, general, fingerprinter=fingerprinter) == cause_of(message, general)
+
+
+@pytest.mark.parametrize("answer", [17, "", "  ", "x" * 256, b"bytes", ["a"], ZeroDivisionError])
+def test_a_fingerprinter_that_goes_wrong_is_logged_once_and_the_usual_one_used(
+    answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(message: DLQMessage, diagnosis: Diagnosis) -> Any:
+        if isinstance(answer, type):
+            raise answer("of mine")
+        return answer
+
+    monkeypatch.setattr("dlq.fingerprint.plugin._complaints._next_at_s", 0.0)
+    message, diagnosis = dead_letter("no", None), diagnose_text("no")
+    with caplog.at_level(logging.ERROR, "dlq.fingerprint"):
+        for _ in range(5):
+            cause = cause_of(message, diagnosis, fingerprinter=broken)
+    assert cause == cause_of(message, diagnosis)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "told_of"),
+    [
+        ("", "package.module:function"),
+        ("ours.causes", "package.module:function"),
+        (":name", "package.module:function"),
+        ("no_such_module_of_ours:name", "no_such_module_of_ours"),
+        ("tests.unit.test_fingerprint:no_such_name", "no_such_name"),
+        ("tests.unit.test_fingerprint:TRACKS", "list"),
+    ],
+)
+def test_a_fingerprinter_that_cannot_be_loaded_is_told_as_a_setting(
+    target: str, told_of: str
+) -> None:
+    with pytest.raises(SettingsError, match=told_of):
+        load_fingerprinter(target)
+
+
+def test_the_example_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "fingerprints.md").read_text()
+    example = docs.partition("# ours/causes.py\n")[2].partition("```")[0]
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "__init__.py").touch()
+    (tmp_path / "ours" / "causes.py").write_text(example)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name_of = load_fingerprinter("ours.causes:name_of")
+    message = dead_letter("no", None).model_copy(update={"metadata": {"label": "warp"}})
+    diagnosis = diagnose_text("no", error_type="feeds")
+    assert name_of(message, diagnosis) == "feeds of warp: unknown"
+    assert name_of(message, diagnose_text("no", error_type="spotify")) is None
+
+
+def test_the_capturing_codes_fingerprint_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sent(fingerprint: Any, same_as: DLQMessage | None = None) -> DLQMessage:
+        failure = Failure({}, ValueError("no"), fingerprint=fingerprint)
+        letter = build.dead_letter(failure, source_service="test", same_as=same_as)
+        return decode(encode(letter)).message
+
+    assert sent("nightly").fingerprint == "nightly"
+    assert sent(None).fingerprint is None
+    assert sent("  ").fingerprint is None
+    assert sent(17).fingerprint == "17"
+    long, other = sent("x" * 300).fingerprint, sent("x" * 301).fingerprint
+    assert long and other and long != other and max(len(long), len(other)) <= 255
+    again = build.failed_again(sent("nightly"), ValueError("again"), 1)
+    assert again.fingerprint == "nightly"
+    assert sent(None, same_as=again).fingerprint == "nightly"
+    assert sent("daily", same_as=again).fingerprint == "daily"
+
+
+def test_every_way_to_publish_takes_a_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[Failure] = []
+
+    class Stand(Core):
+        def publishing(self, failures: Sequence[Failure]) -> Any:
+            published.extend(failures)
+            return self.done(len(failures))
+
+        def done(self, count: int) -> Any:
+            yield from ()
+            return [Receipt("m", Custody.CONFIRMED)] * count
+
+    monkeypatch.setattr("dlq.client.base.Core", Stand)
+    with DLQClient(Settings(spool_dir=None)) as client:
+        client.publish_to_dlq({}, ValueError("no"), fingerprint="called")
+        client.publish_batch([{"item": {}, "error": "no", "fingerprint": "in a batch"}])
+        with client.capture(fingerprint="captured", reraise=False):
+            raise ValueError("no")
+
+    async def by_async() -> None:
+        async with AsyncDLQClient(Settings(spool_dir=None)) as client:
+            await client.publish_to_dlq({}, ValueError("no"), fingerprint="awaited")
+
+    asyncio.run(by_async())
+    assert [failure.fingerprint for failure in published] == [
+        "called", "in a batch", "captured", "awaited",
+    ]  # fmt: skip
+
+
+# --- hostile text ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "'",
+        '"',
+        "«",
+        "a.",
+        "1.",
+        "a-",
+        "/a",
+        "a@",
+        "0:",
+        "for A ",
+        "track ",
+        '{"',
+        "[",
+        "(a",
+        "=",
+        "error ",
+        "\n",
+        "\\",
+        "%",
+        "aA",
+        "é",
+        "at a",
+        "  at a.b",
+        " - ",
+        "for a - ",
+        "[SQL: ",
+        "::",
+        "input_value=",
+        "x://",
+        "\nHINT: ",
+        '"message":"',
+        "Caused by: ",
+        "\tat x(",
+        "\x1b[",
+        "An error occurred (",
+        "1 validation error for a\n",
+        '  File "a", line 1, in b\n',
+        "Traceback (most recent call last):\n",
+        "  + Exception Group Traceback\n",
+        "  | ",
+    ],
+)
+def test_hostile_text_costs_little(piece: str) -> None:
+    text = (piece * 60_000)[:60_000]
+    frame = f'  File "/a/b.py", line 1, in f\n    raise X(f"{text[:280]}")\n'
+    trace = f"Traceback (most recent call last):\n{frame}X: "
+    diagnosis = diagnose_text("x")
+    for message, stack_trace in ((text, None), (text, trace + text), ("x", text)):
+        began = time.process_time()
+        cause_of(dead_letter(message, stack_trace), diagnosis)
+        assert time.process_time() - began < 0.5
+
+
+@given(st.text(max_size=400), st.text(max_size=400))
+def test_any_text_gives_a_cause(text: str, trace: str) -> None:
+    header = "Traceback (most recent call last):\n"
+    for stack_trace in (trace, header + trace, f"{header}{WORKER}    {trace}\nE: {text}"):
+        cause = told(text, stack_trace=stack_trace)
+        assert all(part.isprintable() and len(part) <= 200 for part in cause.parts)
+        assert cause.title.isprintable()

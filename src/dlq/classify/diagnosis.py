@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dlq.classify.evidence import Evidence, read_sections, read_text
-from dlq.classify.findings import weigh
+from dlq.classify.findings import Finding, weigh
 from dlq.classify.providers import GENERAL, provider_of_class, provider_of_url, provider_of_words
 from dlq.classify.raised import read_exception
-from dlq.classify.rules import TRANSIENT, Category
+from dlq.classify.reasons import explain_rule, reason_of
+from dlq.classify.rules import Category
+from dlq.classify.ruleset import current_rules
+from dlq.classify.told import classes_in_words
 from dlq.classify.tracebacks import parse_traceback
 
 logger = logging.getLogger(__name__)
@@ -27,7 +30,8 @@ class Diagnosis:
 
     `error_class` is the qualified class of the exception raised last. `rule` names what
     decided: `status:429`, `errno:ECONNREFUSED`, `class:KeyError`, `lastfm:10`,
-    `words:connection refused`, `none`.
+    `words:connection refused`, `own:<name>`, `none`; `explain` puts it in words. `reason` is
+    one line for people, without ids, of at most 120 characters.
     """
 
     error_type: str
@@ -37,6 +41,7 @@ class Diagnosis:
     retry_after_s: float | None
     transient: bool
     rule: str
+    reason: str = ""
 
 
 def diagnose(error: BaseException, *, error_type: str | None = None, hints: str = "") -> Diagnosis:
@@ -64,8 +69,15 @@ def diagnose_text(
     http_status: int | None = None,
 ) -> Diagnosis:
     """Tell the same from the texts of a failure that comes from another process."""
-    told = read_text(message, error_class=error_class, status=http_status)
-    traced = read_sections(parse_traceback(stack_trace)) if stack_trace else None
+    foreign = ""
+    traced = None
+    if stack_trace:
+        traced = read_sections(parse_traceback(stack_trace))
+        if traced is None:  # not Python's; its first line and its causes may still tell
+            foreign = stack_trace
+    told = read_text(message or foreign, error_class=error_class, status=http_status)
+    if foreign:
+        told = replace(told, named=(*classes_in_words(foreign), *told.named))
     if traced is not None:
         # Both speak of the exception raised last; the traceback knows what is behind it.
         told = replace(
@@ -79,26 +91,38 @@ def diagnose_text(
     return _diagnosis(told, error_type, "")
 
 
+def explain(diagnosis: Diagnosis) -> str:
+    """One line: what was decided, by which rule, and what it means."""
+    return f"{diagnosis.category} by {explain_rule(diagnosis.rule)}: {diagnosis.reason}"
+
+
 def _diagnosis(evidence: Evidence, error_type: str | None, hints: str) -> Diagnosis:
+    rules = current_rules()
     chain = evidence.all()
     provider = error_type or _provider(chain, hints)
-    finding = weigh(evidence, provider)
+    finding = weigh(evidence, provider, rules)
     category = finding.category if finding else Category.UNKNOWN
-    deciders = [finding.evidence, *chain] if finding else chain
-    is_transient = category in TRANSIENT
+    own = finding.own if finding else None
+    if own is not None and own.error_type is not None and error_type in (None, GENERAL):
+        provider = own.error_type
+    is_transient = category in rules.transient
+    if own is not None and own.transient is not None:
+        is_transient = own.transient
     return Diagnosis(
         error_type=provider,
         category=category,
         error_class=next(iter(evidence.classes), None),
         http_status=finding.http_status if finding else None,
-        retry_after_s=_retry_after(deciders) if is_transient else None,
+        retry_after_s=(wait_s := _retry_after(finding, chain) if is_transient else None),
         transient=is_transient,
         rule=finding.rule if finding else "none",
+        reason=reason_of(finding, evidence, provider, wait_s, rules),
     )
 
 
-def _retry_after(chain: list[Evidence]) -> float | None:
-    return next((e.retry_after_s for e in chain if e.retry_after_s is not None), None)
+def _retry_after(finding: Finding | None, chain: list[Evidence]) -> float | None:
+    deciders = [finding.evidence, *chain] if finding else chain
+    return next((e.retry_after_s for e in deciders if e.retry_after_s is not None), None)
 
 
 def _provider(chain: list[Evidence], hints: str) -> str:
@@ -106,10 +130,8 @@ def _provider(chain: list[Evidence], hints: str) -> str:
     return (
         _first(provider_of_url(e.url) for e in chain if e.url)
         or _first(provider_of_class(e.classes) for e in chain)
-        or _first(
-            provider_of_words(f"{frame.module} {frame.function}")
-            for e in reversed(chain)
-            for frame in e.frames
+        or provider_of_words(
+            "\n".join(f"{f.module} {f.function}" for e in reversed(chain) for f in e.frames)
         )
         or _first(provider_of_words(f"{e.text} {e.body}") for e in chain)
         or provider_of_words(hints)

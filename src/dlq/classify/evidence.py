@@ -1,28 +1,19 @@
 """What an exception, or the text of one, tells about its cause; pure, never raises.
 
-`Evidence` is the form in which both are weighed. Texts are read here, exception objects in
-`raised.py`.
+`Evidence` is the form in which both are weighed. Texts are read here (single facts of them in
+`told.py`), exception objects in `raised.py`.
 """
 
 from __future__ import annotations
 
 import builtins
-import errno
-import re
 from dataclasses import dataclass, replace
-from typing import Any
 
+from dlq.classify.told import MAX_TEXT_CHARS, classes_in_words, code_in_words, retry_after_in_words
 from dlq.classify.tracebacks import Frame, Link, Section
 
 MAX_EXCEPTIONS = 24
-MAX_TEXT_CHARS = 2000
 MAX_FRAMES = 60
-LONGEST_RETRY_AFTER_S = 31 * 24 * 3600.0
-
-_RETRY_AFTER_WORDS = re.compile(
-    r"retry[ _-]?after[\"']?[\s:=]{1,3}[\"']?(\d{1,7}(?:\.\d{1,3})?)\b", re.IGNORECASE
-)
-_ERRNO_WORDS = re.compile(r"\[errno (-?\d{1,4})\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +21,7 @@ class Evidence:
     """One exception and, through `inner` and `members`, those behind it."""
 
     classes: tuple[str, ...] = ()  # qualified names, most derived first
+    named: tuple[str, ...] = ()  # classes and error codes that the text itself names
     text: str = ""
     status: int | None = None  # HTTP, 400 to 599
     body: str = ""  # of the HTTP answer, if it was read
@@ -92,17 +84,18 @@ def read_text(
     """What a message tells by itself."""
     return Evidence(
         classes=_class_names_of_word(error_class) if error_class else (),
+        named=classes_in_words(text),
         text=text[:MAX_TEXT_CHARS],
         status=status if status is not None and 400 <= status <= 599 else None,
         retry_after_s=retry_after_in_words(text),
-        code=errno_in_words(text),
+        code=code_in_words(text),
         frames=frames,
         inner=inner,
         link=link if inner is not None else Link.NONE,
     )
 
 
-# --- facts in words and classes ---------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------
 
 
 def class_names(error_type: type[BaseException]) -> tuple[str, ...]:
@@ -118,32 +111,7 @@ def class_names(error_type: type[BaseException]) -> tuple[str, ...]:
 
 def _class_names_of_word(word: str) -> tuple[str, ...]:
     """The parents of Python's own exceptions are known; of others there is but the name."""
-    known = vars(builtins).get(word)
+    known = vars(builtins).get(word.removeprefix("builtins."))
     if isinstance(known, type) and issubclass(known, BaseException):
         return class_names(known)
     return (word,)
-
-
-def retry_after_in_words(text: str) -> float | None:
-    """Seconds, from `retry after: 30`, `Retry-After=30` and the like."""
-    found = _RETRY_AFTER_WORDS.search(text[:MAX_TEXT_CHARS])
-    return bounded_s(float(found[1])) if found else None
-
-
-def bounded_s(seconds: float) -> float | None:
-    """A wait that can be kept: not negative, not longer than a month, not NaN."""
-    if seconds != seconds:  # NaN
-        return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
-
-
-def errno_code(number: Any) -> tuple[str, str] | None:
-    """`Evidence.code` for an errno of this system."""
-    name = errno.errorcode.get(number) if isinstance(number, int) else None
-    return ("errno", name) if name else None
-
-
-def errno_in_words(text: str) -> tuple[str, str] | None:
-    """From `[Errno 111] …`; TLS errors use that notation with numbers of their own."""
-    found = None if "[SSL" in text else _ERRNO_WORDS.search(text[:MAX_TEXT_CHARS])
-    return errno_code(int(found[1])) if found else None

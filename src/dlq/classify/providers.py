@@ -38,6 +38,12 @@ _PACKAGES = {
     "audioread": "audio_analysis",
 }
 
+_PARTS = (
+    *("spoti", "musicbrainz", "last", "scrobbler", "audio", "librosa", "essentia", "madmom"),
+    *("soundfile", "sndfile"),
+)
+"""One of these is in each of _WORDS."""
+
 _QUERY = re.compile(r"\?\S+")
 _WORDS = re.compile(
     r"(?<![a-z])(?:"
@@ -73,7 +79,12 @@ def provider_of_class(qualified_names: Iterable[str]) -> str | None:
 
 def provider_of_words(text: str) -> str | None:
     """The provider that `text` names first, not counting what a URL asks for."""
-    found = _WORDS.search(_QUERY.sub("", text.lower()))
+    if not text:
+        return None
+    text = text.lower()
+    if not any(part in text for part in _PARTS):  # most name none: spare the search
+        return None
+    found = _WORDS.search(_QUERY.sub("", text))
     return found.lastgroup if found else None
 
 

@@ -8,24 +8,29 @@ Nothing here reads from a network: only bodies that were read already are looked
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from types import TracebackType
 from typing import Any
 
-from dlq.classify.evidence import (
-    MAX_EXCEPTIONS,
-    MAX_FRAMES,
+from dlq.classify.evidence import MAX_EXCEPTIONS, MAX_FRAMES, Evidence, class_names
+from dlq.classify.told import (
     MAX_TEXT_CHARS,
-    Evidence,
+    Code,
     bounded_s,
-    class_names,
+    classes_in_words,
+    code_in_words,
     errno_code,
-    errno_in_words,
     retry_after_in_words,
 )
 from dlq.classify.tracebacks import Frame, Link
 
-_INNER_ATTRIBUTES = ("reason", "orig", "cause", "original_exception")
+_INNER_ATTRIBUTES = (
+    *("reason", "orig", "cause", "original_exception"),
+    *("underlying_error", "os_error"),  # pylast, aiohttp
+)
+_MYSQL_DRIVERS = ("pymysql", "MySQLdb", "aiomysql", "mysql")
 
 
 def read_exception(error: BaseException) -> Evidence:
@@ -46,14 +51,16 @@ class _ExceptionReader:
         response = _get(error, "response")
         headers = _headers(response) or _headers(error)
         text = _text_of(error)
+        names = class_names(type(error))
         return Evidence(
-            classes=class_names(type(error)),
+            classes=names,
+            named=classes_in_words(text),
             text=text,
-            status=_status(error, response),
-            body=_body(response),
+            status=_status(error, response, names),
+            body=_body(response) or _output(error),
             retry_after_s=_retry_after(headers.get("retry-after", ""), text),
             is_quota_spent=headers.get("x-ratelimit-remaining", "") == "0",
-            code=_code(error) or errno_in_words(text),
+            code=_code(error, response, names) or code_in_words(text),
             url=_url(error, response),
             frames=_frames(error),
             inner=self.read(inner) if inner is not None else None,
@@ -113,22 +120,37 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _members(error: BaseException) -> tuple[Any, ...]:
-    is_group = issubclass(type(error), BaseExceptionGroup)
-    return _tuple(_get(error, "exceptions"))[:MAX_EXCEPTIONS] if is_group else ()
+    """Of a group; of Twisted's ResponseFailed, whose failures stand in `reasons`."""
+    if issubclass(type(error), BaseExceptionGroup):
+        return _tuple(_get(error, "exceptions"))[:MAX_EXCEPTIONS]
+    reasons = _get(error, "reasons")
+    failures = reasons[:MAX_EXCEPTIONS] if type(reasons) is list else []
+    return tuple(_get(failure, "value") for failure in failures)
 
 
-def _status(error: BaseException, response: Any) -> int | None:
-    candidates = [
-        *(_get(response, name) for name in ("status_code", "status")),
-        *(_get(error, name) for name in ("http_status", "status_code", "status")),
-    ]
-    if "urllib.error.HTTPError" in class_names(type(error)):
-        candidates.append(_get(error, "code"))
-    for candidate in candidates:
-        status = _whole_number(candidate)
+def _status(error: BaseException, response: Any, names: tuple[str, ...]) -> int | None:
+    answers = ((response, "status_code"), (response, "status"))
+    for owner, name in chain(answers, _own_statuses(error, names)):
+        status = _whole_number(_get(owner, name)) if owner is not None else None
         if status is not None and 400 <= status <= 599:
             return status
-    return None
+    status = _whole_number(_item(response, "ResponseMetadata", "HTTPStatusCode"))  # botocore
+    return status if status is not None and 400 <= status <= 599 else None
+
+
+def _own_statuses(error: BaseException, names: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
+    for name in ("http_status", "status_code", "status"):
+        yield error, name
+    if "urllib.error.HTTPError" in names:
+        yield error, "code"
+    yield _get(error, "resp"), "status"  # googleapiclient
+
+
+def _item(owner: Any, *keys: str) -> Any:
+    """What stands under `keys` in nested dictionaries."""
+    for key in keys:
+        owner = owner.get(key) if type(owner) is dict else None
+    return owner
 
 
 def _whole_number(value: Any) -> int | None:
@@ -143,7 +165,7 @@ def _whole_number(value: Any) -> int | None:
 
 def _headers(owner: Any) -> dict[str, str]:
     """Lower-case names; only the few that are of interest."""
-    headers = _get(owner, "headers")
+    headers = _get(owner, "headers") or _item(owner, "ResponseMetadata", "HTTPHeaders")
     found = {}
     for name in ("Retry-After", "X-RateLimit-Remaining"):
         try:
@@ -167,6 +189,17 @@ def _body(response: Any) -> str:
     return ""
 
 
+def _output(error: BaseException) -> str:
+    """The end of what a failed command printed, where its messages are."""
+    for name in ("stderr", "output"):
+        printed = _get(error, name)
+        if isinstance(printed, bytes):
+            printed = printed[-MAX_TEXT_CHARS:].decode("utf-8", "replace")
+        if isinstance(printed, str) and printed.strip():
+            return printed[-500:]
+    return ""
+
+
 def _retry_after(value: str, text: str) -> float | None:
     """From the header, seconds or an HTTP date; without it from words."""
     if not value:
@@ -183,18 +216,28 @@ def _retry_after(value: str, text: str) -> float | None:
         return None
 
 
-def _code(error: BaseException) -> tuple[str, str] | None:
+def _code(error: BaseException, response: Any, names: tuple[str, ...]) -> Code | None:
     """A code other than an HTTP status, of the systems that give one."""
-    sqlstate = _get(error, "sqlstate") or _get(error, "pgcode")
-    if isinstance(sqlstate, str) and len(sqlstate) == 5:
-        return "sqlstate", sqlstate
+    library = names[0].partition(".")[0] if names else ""
+    first = next(iter(_tuple(_get(error, "args"))), None)
+    if library in _MYSQL_DRIVERS and type(first) is int:
+        return "mysql", str(first)
+    status = _get(error, "status")
+    if library == "pylast" and isinstance(status, str | int):
+        return "lastfm", _as_text(status)
+    for kind, value in (
+        ("sqlstate", _get(error, "sqlstate") or _get(error, "pgcode")),
+        ("sqlite", _get(error, "sqlite_errorname")),
+        ("aws", _item(response, "Error", "Code")),
+    ):
+        if type(value) is str and value:
+            return kind, value[:80]
     reply_code = _get(error, "reply_code")
     if isinstance(reply_code, int):
         return "amqp", str(reply_code)
-    status = _get(error, "status")
-    if isinstance(status, str | int) and class_names(type(error))[0].startswith("pylast."):
-        return "lastfm", _as_text(status)
-    return errno_code(_get(error, "errno")) if issubclass(type(error), OSError) else None
+    # Of a TLS error the number is OpenSSL's.
+    has_errno = issubclass(type(error), OSError) and "[SSL" not in _as_text(error)
+    return errno_code(_get(error, "errno")) if has_errno else None
 
 
 def _url(error: BaseException, response: Any) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import typer
 
 from dlq.cli import (
+    backup,
     delete,
     demo,
     doctor,
     edit,
     export,
+    groups,
     jobs,
     messages,
     policy,
     providers,
     publish,
+    purge,
+    rebuild,
+    regroup,
     replay,
     serve,
     spool,
@@ -65,7 +70,7 @@ def dlq(
     log_errors_only()
 
 
-app.command("groups", rich_help_panel=LOOK)(stats.show_groups)
+app.add_typer(groups.app, name="groups", rich_help_panel=LOOK)
 app.command("list", rich_help_panel=LOOK)(messages.list_messages)
 app.command("show", rich_help_panel=LOOK)(messages.show_message)
 app.command("stats", rich_help_panel=LOOK)(stats.show_stats)
@@ -76,14 +81,19 @@ app.add_typer(jobs.app, name="jobs", rich_help_panel=ACT)
 app.add_typer(providers.app, name="providers", rich_help_panel=ACT)
 app.command("edit", rich_help_panel=ACT)(edit.edit)
 app.command("delete", rich_help_panel=ACT)(delete.delete)
+app.command("purge", rich_help_panel=ACT)(purge.purge)
 app.command("publish", rich_help_panel=ACT)(publish.publish)
 
 app.command("serve", rich_help_panel=RUN)(serve.serve)
 app.command("worker", rich_help_panel=RUN)(worker.worker)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 
+app.command("backup", rich_help_panel=CARE)(backup.backup)
 app.command("doctor", rich_help_panel=CARE)(doctor.doctor)
 app.add_typer(policy.app, name="policy", rich_help_panel=CARE)
+app.command("rebuild", rich_help_panel=CARE)(rebuild.rebuild)
+app.command("regroup", rich_help_panel=CARE)(regroup.regroup)
+app.command("restore", rich_help_panel=CARE)(backup.restore)
 app.add_typer(spool.app, name="spool", rich_help_panel=CARE)
 app.add_typer(topology.app, name="topology", rich_help_panel=CARE)
 app.add_typer(token.app, name="token", rich_help_panel=CARE)

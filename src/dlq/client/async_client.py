@@ -32,6 +32,7 @@ class AsyncDLQClient(BaseClient):
         correlation_id: str | None = None,
         error_type: str | None = None,
         message_id: str | None = None,
+        fingerprint: str | None = None,
     ) -> Receipt:
         """See `DLQClient.publish_to_dlq`."""
         failure = Failure(
@@ -43,6 +44,7 @@ class AsyncDLQClient(BaseClient):
             correlation_id,
             error_type,
             message_id,
+            fingerprint,
         )
         return (await self._run(self._core.publishing([failure]), 1))[0]
 

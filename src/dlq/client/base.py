@@ -33,6 +33,7 @@ class BaseClient:
         metadata: Mapping[str, Any] | None = None,
         correlation_id: str | None = None,
         error_type: str | None = None,
+        fingerprint: str | None = None,
         max_attempts: int = 3,
         reraise: bool = True,
         ignore: tuple[type[BaseException], ...] = (),
@@ -50,6 +51,7 @@ class BaseClient:
         Args:
             item: what was worked on: a value, or (decorator) a function of the call's
                 arguments; default: the call's arguments by name, less self and cls.
+            fingerprint: the whole identity of the cause, see `DLQClient.publish_to_dlq`.
             ignore: exceptions that are no failures and just pass.
         """
         return Capture(
@@ -60,6 +62,7 @@ class BaseClient:
                 metadata=metadata,
                 correlation_id=correlation_id,
                 error_type=error_type,
+                fingerprint=fingerprint,
                 max_attempts=max_attempts,
                 reraise=reraise,
                 ignore=ignore,

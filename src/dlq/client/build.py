@@ -18,6 +18,7 @@ from dlq.client.describe import as_exception, cut, message_of, told, trace_of
 from dlq.client.failure import Failure
 from dlq.client.handling import Handling
 from dlq.errors import InvalidInput
+from dlq.loose import identifier
 from dlq.message import (
     SHORTSTR_BYTES,
     DLQMessage,
@@ -44,8 +45,8 @@ def dead_letter(failure: Failure, *, source_service: str, same_as: DLQMessage | 
 
     Args:
         source_service: used where the failure names none.
-        same_as: the message that failed once more; it lends message_id, and correlation_id
-            and error_type where the failure names none. The tries add up.
+        same_as: the message that failed once more; it lends message_id, and correlation_id,
+            error_type and fingerprint where the failure names none. The tries add up.
     """
     known_id = same_as.message_id if same_as else _short(failure.message_id)
     known_correlation = _short(failure.correlation_id) or (
@@ -56,6 +57,8 @@ def dead_letter(failure: Failure, *, source_service: str, same_as: DLQMessage | 
         correlation_id=known_correlation,
         retry_count=_count(_count(failure.retry_count) + (same_as.retry_count if same_as else 0)),
         source_service=_short(failure.source_service) or source_service,
+        fingerprint=_own_fingerprint(failure.fingerprint)
+        or (same_as.fingerprint if same_as else None),
         payload=_part("item", lambda: _object(failure.item), _unreadable(failure.item)),
         metadata=_part(
             "metadata", lambda: _object(failure.metadata or {}), _unreadable(failure.metadata)
@@ -165,6 +168,13 @@ def _short(value: Any) -> str | None:
         return None
     text = _part("name", lambda: clean_text(str(value)), "")
     return shorten_utf8(text, SHORTSTR_BYTES) or None
+
+
+def _own_fingerprint(value: Any) -> str | None:
+    """Unlike other names, two that differ must never become the same."""
+    if value is None:
+        return None
+    return _part("fingerprint", lambda: identifier(str(value).strip()), None)
 
 
 def _word(value: Any) -> str | None:

@@ -44,6 +44,7 @@ class CaptureOptions:
     metadata: Mapping[str, Any] | None = None
     correlation_id: str | None = None
     error_type: str | None = None
+    fingerprint: str | None = None
     max_attempts: int = 3
     reraise: bool = True
     ignore: tuple[type[BaseException], ...] = ()
@@ -226,6 +227,7 @@ class Capture:
             metadata=options.metadata,
             correlation_id=options.correlation_id,
             error_type=options.error_type,
+            fingerprint=options.fingerprint,
         )
 
     def _given_item(self) -> Any:

@@ -42,6 +42,7 @@ class DLQClient(BaseClient):
         correlation_id: str | None = None,
         error_type: str | None = None,
         message_id: str | None = None,
+        fingerprint: str | None = None,
     ) -> Receipt:
         """Publish one failure.
 
@@ -50,6 +51,8 @@ class DLQClient(BaseClient):
             error: the exception, or its text.
             retry_count: tries made before giving up.
             error_type: which provider failed; default: read from the error.
+            fingerprint: the whole identity of the cause, in place of the one that is computed:
+                dead letters with one fingerprint are one group.
         Returns: a receipt, true exactly if the dead letter is safe.
         """
         failure = Failure(
@@ -61,6 +64,7 @@ class DLQClient(BaseClient):
             correlation_id,
             error_type,
             message_id,
+            fingerprint,
         )
         return self._run(self._core.publishing([failure]), 1)[0]
 

@@ -25,6 +25,7 @@ def publish_to_dlq(
     correlation_id: str | None = None,
     error_type: str | None = None,
     message_id: str | None = None,
+    fingerprint: str | None = None,
 ) -> Receipt:
     """`DLQClient.publish_to_dlq` of this process's own client, configured by the environment.
 
@@ -43,6 +44,7 @@ def publish_to_dlq(
         correlation_id=correlation_id,
         error_type=error_type,
         message_id=message_id,
+        fingerprint=fingerprint,
     )
 
 

@@ -16,7 +16,8 @@ class Failure:
     made representable, since a failure must not be lost to a wrong type.
 
     `item` is what was worked on (a dict, a Scrapy item, any object); `error` the exception,
-    or its text; `retry_count` the tries made before giving up.
+    or its text; `retry_count` the tries made before giving up; `fingerprint` the identity of
+    the cause, if the pipeline knows it better than the error tells.
     """
 
     item: Any
@@ -27,6 +28,7 @@ class Failure:
     correlation_id: str | None = None
     error_type: str | None = None
     message_id: str | None = None
+    fingerprint: str | None = None
 
     @classmethod
     def of(cls, value: Any) -> Self:

@@ -20,6 +20,8 @@ from dlq.states import Outcome, State
 
 if TYPE_CHECKING:
     from dlq.ledger.books import Jobs, Providers, Schedule
+    from dlq.ledger.cause_book import Groups
+    from dlq.ledger.retention_book import Retention
 
 # --- what goes in ------------------------------------------------------------------------
 
@@ -36,6 +38,8 @@ class Arrival:
     category: str
     fingerprint: str
     title: str
+    rule: str = ""  # that found the category
+    reason: str = ""  # the same for people: one line
     replay_id: str | None = None  # it answers this replay: a worker failed again
     worker: str | None = None  # that worker, if it says its name
     returned: bool = False  # it came back because its time in the retry queue ran out
@@ -77,8 +81,8 @@ class DeadLetter:
     wire: WireMessage
     form: Form
     state: State
-    category: str
-    fingerprint: str
+    category: str  # as an operator corrected it, else as it was found
+    fingerprint: str  # of its cause
     title: str
     replay_count: int
     ingested_at: dt.datetime
@@ -89,6 +93,17 @@ class DeadLetter:
     plan_reason: str | None = None
     edit_count: int = 0
     edited_wire: WireMessage | None = None  # what a replay sends, if the payload was edited
+    group: str = ""  # that its cause is in: a fingerprint
+    rule: str = ""  # that found the category
+    reason: str = ""  # the same for people: one line
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page by key. `next_cursor` None: there are no more for now."""
+
+    letters: list[DeadLetter]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +202,6 @@ class LedgerStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Dead letters in the DLQ that share `key`: an error_type, or a fingerprint."""
-
-    key: str
-    title: str
-    category: str  # of the newest
-    error_type: str
-    count: int
-    sample_messages: tuple[str, ...]  # up to 3 message ids, newest first
-    first_seen: dt.datetime
-    last_seen: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what, when, on what, with what result."""
 
@@ -227,6 +228,12 @@ class Ledger(Protocol):
     @property
     def providers(self) -> Providers: ...
 
+    @property
+    def groups(self) -> Groups: ...
+
+    @property
+    def retention(self) -> Retention: ...
+
     def ingest(self, arrivals: Sequence[Arrival]) -> list[Ingested]:
         """Store a batch in one transaction; idempotent by message_id, also within the batch.
 
@@ -250,6 +257,18 @@ class Ledger(Protocol):
         """Rows in order of arrival (stable while others arrive), or newest first."""
         ...
 
+    def scroll(
+        self, where: Filter, *, limit: int, cursor: str | None = None, newest_first: bool = False
+    ) -> Page:
+        """Rows by key, in order of arrival or newest first: the same cost on every page, and
+        nothing twice or left out while others arrive.
+
+        Args:
+            cursor: `next_cursor` of the page before, with the same filter and order.
+        Raises: InvalidInput: no such cursor.
+        """
+        ...
+
     def iterate(self, where: Filter, *, batch: int = 500) -> Iterator[DeadLetter]:
         """All rows in order of arrival, read batch by batch by key; what arrives meanwhile
         may be left out. Holds no transaction between batches."""
@@ -270,14 +289,6 @@ class Ledger(Protocol):
     def ages(self, quantiles: Sequence[float], now: dt.datetime) -> list[float]:
         """Exact age quantiles (nearest rank), seconds since failed_at, of what is in the
         DLQ; [] if it is empty."""
-        ...
-
-    def groups_by_error_type(self) -> list[Group]:
-        """Largest first."""
-        ...
-
-    def groups_by_cause(self) -> list[Group]:
-        """By fingerprint, largest first."""
         ...
 
     def begin_replay(
@@ -338,10 +349,6 @@ class Ledger(Protocol):
 
     def outcomes_by_error_type(self) -> dict[str, OutcomeCounts]: ...
 
-    def outcomes_by_cause(self) -> dict[str, OutcomeCounts]:
-        """By fingerprint, as the dead letters were when they were sent."""
-        ...
-
     # --- edits ---
 
     def edit_payload(
@@ -384,6 +391,11 @@ class Ledger(Protocol):
 
     def leased(self, lease_id: str) -> Lease:
         """The replay that a live lease holds. Raises: NotFound."""
+        ...
+
+    def tend(self, now: dt.datetime) -> None:
+        """What keeps it small: a dictionary for its messages, trained when it is time. To be
+        called every minute or so, by any number of managers."""
         ...
 
     def delete(self, message_id: str, *, actor: str) -> None:

@@ -8,14 +8,17 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import update
 
 from dlq.job import Choice, Job, JobItem, JobState, NewJob, Preview
-from dlq.ledger import advance, choosing, jobs, past, providers, schedule
+from dlq.ledger import advance, choosing, jobs, past, providers, queries, schedule
 from dlq.ledger.books import Claim, Due, Planned, Provider
 from dlq.ledger.database import Database
+from dlq.ledger.iteration import iterate
 from dlq.ledger.rules import ReplayRules
 from dlq.ledger.schema import jobs as job_rows
 from dlq.policy import Past
+from dlq.query import Filter
 
 NOBODY = "none"
+FOUND_AT_ONCE = 1000
 PAST_AT_ONCE = 500
 
 
@@ -27,10 +30,36 @@ class SqlJobs:
         self._rules = rules
 
     def create(self, new: NewJob, *, now: dt.datetime) -> Job:
-        return self._database.write(lambda c: jobs.get(c, choosing.create(c, new, now=now), now))
+        where = choosing.replayable(new.choice)
+        found = self._found(where, now) if where is not None and where.text_terms else None
+        return self._database.write(
+            lambda c: jobs.get(c, choosing.create(c, new, now=now, found=found), now)
+        )
 
     def preview(self, choice: Choice, *, limit: int | None, now: dt.datetime) -> Preview:
+        where = choosing.replayable(choice)
+        if where is not None and where.text_terms:
+            return choosing.preview_of(iterate(self._database, where), limit=limit)
         return self._database.read(lambda c: choosing.preview(c, choice, limit=limit, now=now))
+
+    def _found(self, where: Filter, now: dt.datetime) -> list[int]:
+        """The rows that a filter with texts means: read and compared before anything is locked."""
+        up_to = self._database.read(queries.newest_id)
+        found: list[int] = []
+        reached = 0
+        while reached < up_to:
+            reached, ids = self._chosen(where, reached, up_to, now)
+            found += ids
+        return found
+
+    def _chosen(
+        self, where: Filter, reached: int, up_to: int, now: dt.datetime
+    ) -> tuple[int, list[int]]:
+        return self._database.read(
+            lambda c: queries.chosen_ids(
+                c, where, after_id=reached, up_to=up_to, limit=FOUND_AT_ONCE, now=now
+            )
+        )
 
     def get(self, job_id: str) -> Job:
         return self._database.read(lambda c: jobs.get(c, job_id, _now()))

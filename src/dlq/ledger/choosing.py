@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, false, func, insert, literal, select, update
 
 from dlq.errors import InvalidInput
 from dlq.job import Choice, ItemStatus, JobOptions, JobState, NewJob, Preview
-from dlq.ledger.queries import conditions, newest_id
-from dlq.ledger.schema import DELETED, dead_letters, job_items, jobs
+from dlq.ledger.base import DeadLetter
+from dlq.ledger.conditions import conditions
+from dlq.ledger.queries import newest_id
+from dlq.ledger.schema import (
+    DELETED,
+    cause_groups,
+    causes,
+    dead_letters,
+    in_dlq,
+    job_items,
+    jobs,
+)
 from dlq.message import new_message_id
 from dlq.payload import clean_text
-from dlq.query import parse
+from dlq.query import Filter, parse
 from dlq.states import IN_DLQ
 
 IDS_AT_ONCE = 5000
@@ -23,9 +35,13 @@ SHOWN_IDS = 100
 SHOWN_CAUSES = 20
 
 
-def create(connection: Connection, new: NewJob, *, now: dt.datetime) -> str:
-    """Returns: the id of the new job. Raises: InvalidInput."""
-    chosen = list(_chosen(new.choice, now))
+def create(
+    connection: Connection, new: NewJob, *, now: dt.datetime, found: Sequence[int] | None = None
+) -> str:
+    """Args: found: the rows that the filter was found to mean, where the database alone cannot
+    tell; those are taken that are still in the DLQ.
+    Returns: the id of the new job. Raises: InvalidInput."""
+    chosen = list(_chosen(connection, new.choice, now, found))
     public_id = new_message_id()
     keyed = bool(new.options.ordered_by or new.options.skip_superseded)
     job_id: int = connection.execute(
@@ -60,52 +76,97 @@ def preview(
     connection: Connection, choice: Choice, *, limit: int | None, now: dt.datetime
 ) -> Preview:
     """Raises: InvalidInput."""
+    conditions_of_parts = list(_chosen(connection, choice, now, None))
     ids = [
         select(dead_letters.c.id).where(*condition, dead_letters.c.state != DELETED)
-        for condition in _chosen(choice, now)
+        for condition in conditions_of_parts
     ]
     chosen = ids[0].union_all(*ids[1:]).subquery("chosen")
     first = select(chosen.c.id).order_by(chosen.c.id).limit(limit)
     among = dead_letters.c.id.in_(first)
     letters = dead_letters.c
-
-    def counted(*columns: ColumnElement[Any]) -> Select[Any]:
-        count = func.count()
-        return select(*columns, count).where(among).group_by(*columns).order_by(count.desc())
-
-    by_type = connection.execute(counted(letters.error_type))
-    by_state = connection.execute(counted(letters.state))
-    causes = connection.execute(
-        counted(letters.fingerprint, func.min(letters.title), letters.category)
-        .group_by(None)
-        .group_by(letters.fingerprint, letters.category)
+    count = func.count()
+    by_type = connection.execute(
+        select(letters.error_type, count).where(among).group_by(letters.error_type)
+    )
+    by_state = connection.execute(select(letters.state, count).where(among).group_by(letters.state))
+    category = func.coalesce(cause_groups.c.category, causes.c.category)
+    by_cause = connection.execute(
+        select(cause_groups.c.fingerprint, func.min(causes.c.title), category, count)
+        .select_from(dead_letters)
+        .join(causes, causes.c.id == letters.cause_id)
+        .join(cause_groups, cause_groups.c.id == causes.c.group_id)
+        .where(among)
+        .group_by(cause_groups.c.fingerprint, category)
+        .order_by(count.desc())
         .limit(SHOWN_CAUSES)
     )
     shown = select(letters.message_id).where(among).order_by(letters.id).limit(SHOWN_IDS)
-    by_error_type = {row[0]: row[1] for row in by_type}
+    by_error_type = _largest_first({row[0]: row[1] for row in by_type})
     return Preview(
         total=sum(by_error_type.values()),
         by_error_type=by_error_type,
-        by_state={row[0]: row[1] for row in by_state},
-        causes=tuple((f, t, c, n) for f, t, c, n in causes),
+        by_state=_largest_first({row[0]: row[1] for row in by_state}),
+        causes=tuple((f, t, c, n) for f, t, c, n in by_cause),
         message_ids=tuple(connection.execute(shown).scalars()),
         unknown_ids=tuple(_unknown(connection, choice.message_ids)[:SHOWN_IDS]),
     )
 
 
-def _chosen(choice: Choice, now: dt.datetime) -> Iterator[list[ColumnElement[bool]]]:
+def preview_of(letters: Iterable[DeadLetter], *, limit: int | None) -> Preview:
+    """The same of dead letters that were read and compared one by one."""
+    by_type: Counter[str] = Counter()
+    by_state: Counter[str] = Counter()
+    by_cause: Counter[tuple[str, str, str]] = Counter()
+    ids: list[str] = []
+    for letter in itertools.islice(letters, limit):
+        by_type[letter.message.error_type] += 1
+        by_state[letter.state.value] += 1
+        by_cause[letter.group, letter.title, letter.category] += 1
+        if len(ids) < SHOWN_IDS:
+            ids.append(letter.message.message_id)
+    return Preview(
+        total=by_type.total(),
+        by_error_type=dict(by_type.most_common()),
+        by_state=dict(by_state.most_common()),
+        causes=tuple((*cause, count) for cause, count in by_cause.most_common(SHOWN_CAUSES)),
+        message_ids=tuple(ids),
+        unknown_ids=(),
+    )
+
+
+def replayable(choice: Choice) -> Filter | None:
+    """The filter of a choice; None: by ids. Raises: InvalidInput."""
+    if choice.where is None:
+        return None
+    where = parse(choice.where)
+    if not where.states or not set(where.states) <= set(IN_DLQ):
+        raise InvalidInput(
+            "Only what is pending, scheduled or parked can be replayed; the filter "
+            f"{choice.where!r} allows the states: {', '.join(where.states) or 'none'}."
+        )
+    return where
+
+
+def _largest_first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _chosen(
+    connection: Connection, choice: Choice, now: dt.datetime, found: Sequence[int] | None
+) -> Iterator[list[ColumnElement[bool]]]:
     """Conditions, several if there are many ids: no dead letter meets two of them.
 
     Raises: InvalidInput.
     """
-    if choice.where is not None:
-        where = parse(choice.where)
-        if not where.states or not set(where.states) <= set(IN_DLQ):
-            raise InvalidInput(
-                "Only what is pending, scheduled or parked can be replayed; the filter "
-                f"{choice.where!r} allows the states: {', '.join(where.states) or 'none'}."
-            )
-        yield conditions(where, now)
+    if found is not None:
+        yield [false()]
+        for start in range(0, len(found), IDS_AT_ONCE):
+            part = found[start : start + IDS_AT_ONCE]
+            yield [in_dlq(), dead_letters.c.id.in_(part)]
+        return
+    if (where := replayable(choice)) is not None:
+        yield conditions(connection, where, now)
         return
     ids = list(dict.fromkeys(clean_text(message_id) for message_id in choice.message_ids))
     for start in range(0, len(ids), IDS_AT_ONCE):
@@ -150,7 +211,7 @@ def _choose_canary(connection: Connection, job_id: int, options: JobOptions, siz
     item, letter = job_items.c, dead_letters.c
     rank: ColumnElement[Any] = literal(0)
     if options.ordered_by is None:
-        rank = func.row_number().over(partition_by=letter.fingerprint, order_by=letter.id)
+        rank = func.row_number().over(partition_by=letter.cause_id, order_by=letter.id)
     ranked = (
         select(item.dead_letter_id, rank.label("rank"))
         .join(dead_letters, letter.id == item.dead_letter_id)

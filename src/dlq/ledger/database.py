@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from dlq.errors import LedgerUnavailable
+from dlq.errors import LedgerError, LedgerUnavailable
+from dlq.ledger.packing import Archive
+from dlq.ledger.tally import take_tally
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +36,9 @@ class Database:
 
     def __init__(self, writer: Engine, reader: Engine, shown_url: str) -> None:
         self.shown_url = shown_url
-        self._writer = writer
-        self._reader = reader
+        archive = Archive()
+        self._writer = writer.execution_options(archive=archive)
+        self._reader = reader.execution_options(archive=archive)
         self._trouble: tuple[float, str] | None = None  # when, and why
 
     @property
@@ -69,12 +73,35 @@ class Database:
         while True:
             try:
                 with self._writer.begin() as connection:
-                    return work(connection)
+                    return _counted(connection, work)
             except SQLAlchemyError as error:
                 if attempt == WRITE_ATTEMPTS or not _is_conflict(error):
                     raise self._translated(error) from error
                 logger.info("Two writers met in the ledger; writing again: %s", _first_line(error))
                 attempt += 1
+
+    def rebuild(self, work: Callable[[Connection], T]) -> T:
+        """`write` for work that replaces whole tables: SQLite's references between tables are
+        looked at when all of it is done, as its documentation says of such work.
+
+        Raises: LedgerUnavailable; whatever `work` raises.
+        """
+        try:
+            with self._writer.connect() as connection:
+                if connection.dialect.name != "sqlite":
+                    with connection.begin():
+                        return work(connection)
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA foreign_keys = OFF").close()
+                try:
+                    with connection.begin():
+                        done = work(connection)
+                        _check_references(connection)
+                finally:
+                    driver.execute("PRAGMA foreign_keys = ON").close()
+                return done
+        except SQLAlchemyError as error:
+            raise self._translated(error) from error
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Show `work` one unchanging state of the database. Raises: LedgerUnavailable."""
@@ -96,6 +123,24 @@ class Database:
         return LedgerUnavailable(
             f"The ledger at {self.shown_url} cannot be used: {_first_line(error)}. Nothing was "
             "changed. Check that the database runs, has room on its disk and may be written."
+        )
+
+
+def _counted(connection: Connection, work: Callable[[Connection], T]) -> T:
+    """Do the work, and add what it changed to the counters."""
+    take_tally(connection)  # what a transaction that failed has left
+    done = work(connection)
+    if (tally := take_tally(connection)) is not None:
+        tally.write(connection, dt.datetime.now(dt.UTC))
+    return done
+
+
+def _check_references(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise LedgerError(
+            f"The table {broken[0]} refers to rows of {broken[2]} that are not there. Nothing was "
+            "changed. Restore a backup, or mend it with SQLite's own tools."
         )
 
 

@@ -6,14 +6,14 @@ import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable
-from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from dlq.errors import IllegalTransition
 from dlq.ledger.base import DeadLetter, Edit, Edited, HistoryEntry
-from dlq.ledger.envelope import write_envelope
+from dlq.ledger.entries import reindexing
 from dlq.ledger.moves import lock, note
+from dlq.ledger.packing import archive_of, newest_dictionary
 from dlq.ledger.queries import get
 from dlq.ledger.schema import dead_letters, edits
 from dlq.states import IN_DLQ
@@ -50,11 +50,13 @@ def edit(
         return letter
     number = letter.edit_count + 1
     now = dt.datetime.now(dt.UTC)
-    connection.execute(
-        update(dead_letters)
-        .where(dead_letters.c.id == row.id)
-        .values(edit_count=number, updated_at=now, **_columns(letter, edited))
-    )
+    wire = _edited_wire(connection, letter, edited)
+    with reindexing(connection, [row.id]):
+        connection.execute(
+            update(dead_letters)
+            .where(dead_letters.c.id == row.id)
+            .values(edit_count=number, updated_at=now, edited_wire=wire)
+        )
     connection.execute(
         insert(edits).values(
             dead_letter_id=row.id,
@@ -94,8 +96,12 @@ def _changes_nothing(letter: DeadLetter, edited: Edited) -> bool:
     return not edited.difference
 
 
-def _columns(letter: DeadLetter, edited: Edited) -> dict[str, Any]:
+def _edited_wire(connection: Connection, letter: DeadLetter, edited: Edited) -> bytes | None:
     if edited.body is None:
-        return {"edited_body": None, "edited_envelope": None}
-    wire = dataclasses.replace(letter.wire, properties=edited.properties)
-    return {"edited_body": edited.body, "edited_envelope": write_envelope(wire)}
+        return None
+    return archive_of(connection).pack(
+        connection,
+        dataclasses.replace(letter.wire, body=edited.body, properties=edited.properties),
+        message_id=letter.message.message_id,
+        dictionary=newest_dictionary(connection),
+    )

@@ -8,18 +8,21 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from dlq.ledger.base import Arrival, Disposition, HistoryEntry, Ingested
+from dlq.ledger import word_index
+from dlq.ledger.base import Arrival, Disposition, Ingested
 from dlq.ledger.bulk import insert_rows
-from dlq.ledger.envelope import digest_of, write_envelope
-from dlq.ledger.moves import Locked, lock_many, note
+from dlq.ledger.entries import reindexing
+from dlq.ledger.envelope import digest_of
+from dlq.ledger.filing import Filing
+from dlq.ledger.moves import ARRIVAL_ACTOR, Locked, lock_many
 from dlq.ledger.outcomes import Failure, by_provider, close
 from dlq.ledger.rules import ReplayRules
 from dlq.ledger.schema import dead_letters
+from dlq.ledger.tally import tally_of
+from dlq.ledger.word_index import Entry
 from dlq.payload import clean_text
-from dlq.query import searchable
 from dlq.states import Outcome, State
 
-ACTOR = "ingest"
 UNSETTLED_FOR = dt.timedelta(hours=1)
 """How long a redelivery of a message without id is recognised. The broker takes an ack in
 seconds or delivers again within its consumer timeout, half an hour."""
@@ -99,17 +102,30 @@ def _store(
             first.setdefault(_id_of(arrival), index)
     if not first:
         return {}
+    filing = Filing(connection, [arrivals[index] for index in first.values()], now)
+    words = {index: filing.words(arrivals[index]) for index in first.values()}
     inserted = insert_rows(
         connection,
         dead_letters,
-        [_new_row(arrivals[index], now) for index in first.values()],
+        [_new_row(connection, arrivals[i], filing, words[i], now) for i in first.values()],
         unless_known=dead_letters.c.message_id,
-        returning=(dead_letters.c.id, dead_letters.c.message_id),
+        returning=(
+            dead_letters.c.id,
+            dead_letters.c.message_id,
+            dead_letters.c.cause_id,
+            dead_letters.c.service_id,
+            dead_letters.c.failed_at,
+        ),
     )
     row_ids = {row.message_id: row.id for row in inserted}
-    if row_ids:
-        entry = HistoryEntry(now, ACTOR, None, State.PENDING, "arrived", None)
-        note(connection, [(row_id, entry) for row_id in row_ids.values()])
+    new = {first[message_id]: row_id for message_id, row_id in row_ids.items()}
+    if connection.dialect.name == "sqlite":
+        entries = [Entry(row_id, words[index]) for index, row_id in new.items()]
+        word_index.index(connection, sorted(entries, key=lambda entry: entry.row_id))
+    tally = tally_of(connection)
+    for row in inserted:
+        tally.moved(row, None, State.PENDING)
+    filing.count(arrivals[index] for index in new)
     return {
         index: Ingested(
             message_id,
@@ -121,36 +137,30 @@ def _store(
     }
 
 
-def _new_row(arrival: Arrival, now: dt.datetime) -> dict[str, Any]:
-    return {
-        "message_id": _id_of(arrival),
+def _new_row(
+    connection: Connection,
+    arrival: Arrival,
+    filing: Filing,
+    words: frozenset[str],
+    now: dt.datetime,
+) -> dict[str, Any]:
+    message_id = _id_of(arrival)
+    row = {
+        "message_id": message_id,
         "state": State.PENDING.value,
         "ingested_at": now,
-        "updated_at": now,
         "replay_count": 0,
         "failed_count": 0,
         "edit_count": 0,
         "form": arrival.form.value,
         "digest": None if arrival.had_id else digest_of(arrival.wire),
         "unsettled_until": None if arrival.had_id else now + UNSETTLED_FOR,
-        "envelope": write_envelope(arrival.wire),
-        "body": arrival.wire.body,
-        **_facts(arrival),
+        **filing.facts(arrival),
+        **filing.packed(arrival, message_id),
     }
-
-
-def _facts(arrival: Arrival) -> dict[str, Any]:
-    """What can be asked for, from the newest failure."""
-    return {
-        "error_type": arrival.message.error_type,
-        "category": arrival.category,
-        "fingerprint": arrival.fingerprint,
-        "title": arrival.title,
-        "source_service": arrival.message.source_service,
-        "failed_at": arrival.message.failed_at or arrival.message.timestamp,
-        "retry_after_s": arrival.message.retry_after_s,
-        "search_text": searchable(arrival.message, arrival.title),
-    }
+    if connection.dialect.name == "postgresql":
+        row["words"] = word_index.hashes(words)
+    return row
 
 
 def _id_of(arrival: Arrival) -> str:
@@ -199,35 +209,50 @@ def _answer(
             connection,
             row,
             Outcome.RETURNED,
-            actor=ACTOR,
+            actor=ARRIVAL_ACTOR,
             reason="came back: nobody took it from the retry queue in time",
             at=now,
             rules=rules,
         )
         return Disposition.RETURNED
-    what = arrival.message.error_message if arrival.rejected else arrival.title
+    if arrival.rejected:
+        _close_failed(connection, row, arrival, arrival.message.error_message, now, rules)
+        return Disposition.FAILED_AGAIN
+    filing = Filing(connection, [arrival], now)
+    newest = filing.facts(arrival) | filing.latest(arrival, row.message_id)
+    with reindexing(connection, [row.id]):
+        _close_failed(
+            connection,
+            row,
+            arrival,
+            arrival.title,
+            now,
+            rules,
+            failure=Failure(arrival.category, arrival.message.retry_after_s),
+            **newest,
+        )
+    filing.count([arrival])
+    return Disposition.FAILED_AGAIN
+
+
+def _close_failed(
+    connection: Connection,
+    row: Locked,
+    arrival: Arrival,
+    what: str,
+    now: dt.datetime,
+    rules: ReplayRules,
+    **changes: Any,
+) -> None:
     close(
         connection,
         row,
         Outcome.FAILED,
-        actor=ACTOR,
+        actor=ARRIVAL_ACTOR,
         reason=f"failed again: {what}",
         at=now,
         rules=rules,
         worker=arrival.worker,
         error=arrival.message.error_message,
-        failure=None
-        if arrival.rejected
-        else Failure(arrival.category, arrival.message.retry_after_s),
-        **({} if arrival.rejected else _newest(arrival)),
+        **changes,
     )
-    return Disposition.FAILED_AGAIN
-
-
-def _newest(arrival: Arrival) -> dict[str, Any]:
-    """The newest failure report, which is shown from now on."""
-    return {
-        "latest_envelope": write_envelope(arrival.wire),
-        "latest_body": arrival.wire.body,
-        **_facts(arrival),
-    }

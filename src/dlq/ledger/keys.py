@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
 from dlq.job import ItemStatus, JobOptions
-from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letter_of
+from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
 from dlq.ledger.schema import DELETED, dead_letters, job_items, jobs, spelled
 from dlq.query import value_at
 from dlq.states import State
@@ -46,7 +47,7 @@ class Keys:
         rows = self._connection.execute(query).mappings().all()
         if not rows:
             return False
-        keys = [self._keys_of(row) for row in rows if row[dead_letters.c.state] != DELETED]
+        keys = self._keys_of([row for row in rows if row[dead_letters.c.state] != DELETED])
         if keys:
             self._connection.execute(
                 update(job_items)
@@ -57,14 +58,17 @@ class Keys:
         self._set(keyed_to=rows[-1][dead_letters.c.id])
         return True
 
-    def _keys_of(self, row: RowMapping) -> dict[str, Any]:
-        message = dead_letter_of(row).message
+    def _keys_of(self, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
         order, entity = self._options.ordered_by, self._options.skip_superseded
-        return {
-            "row_id": row[dead_letters.c.id],
-            "order": value_at(message, order) if order else None,
-            "entity": value_at(message, entity) if entity else None,
-        }
+        letters = dead_letters_of(self._connection, rows)
+        return [
+            {
+                "row_id": row[dead_letters.c.id],
+                "order": value_at(letter.message, order) if order else None,
+                "entity": value_at(letter.message, entity) if entity else None,
+            }
+            for row, letter in zip(rows, letters, strict=True)
+        ]
 
     def supersede(self) -> bool:
         """Skip what failed before a success for the same key.
@@ -82,9 +86,9 @@ class Keys:
         )
         rows = self._connection.execute(query).mappings().all()
         successes = [
-            {"key": key, "came_at": row[letters.updated_at]}
-            for row in rows
-            if (key := self._keys_of(row)["entity"]) is not None
+            {"key": keys["entity"], "came_at": row[letters.updated_at]}
+            for row, keys in zip(rows, self._keys_of(rows), strict=True)
+            if keys["entity"] is not None
         ]
         if successes:
             because = f"superseded: a newer success for the same {self._options.skip_superseded}"

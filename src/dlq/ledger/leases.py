@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 
 from dlq.errors import NotFound
 from dlq.ledger.base import Lease
-from dlq.ledger.rows import REPLAY_WITH_DEAD_LETTER, lease_of
+from dlq.ledger.rows import REPLAY_WITH_DEAD_LETTER, leases_of
 from dlq.ledger.schema import dead_letters, replays
 
 _LEASES = select(*REPLAY_WITH_DEAD_LETTER).join(
@@ -54,7 +54,7 @@ def lease(
         [{"row_id": row_id, "new_lease_id": str(uuid.uuid4())} for row_id in free],
     )
     taken = _LEASES.where(replays.c.id.in_(free)).order_by(replays.c.id)
-    return [lease_of(row) for row in connection.execute(taken).mappings()]
+    return leases_of(connection, connection.execute(taken).mappings().all())
 
 
 def extend(connection: Connection, lease_id: str, ttl_s: float) -> Lease:
@@ -65,9 +65,8 @@ def extend(connection: Connection, lease_id: str, ttl_s: float) -> Lease:
     )
     if extended.rowcount == 0:
         raise _lost()
-    return lease_of(
-        connection.execute(_LEASES.where(replays.c.lease_id == lease_id)).mappings().one()
-    )
+    query = _LEASES.where(replays.c.lease_id == lease_id)
+    return leases_of(connection, [connection.execute(query).mappings().one()])[0]
 
 
 def release(connection: Connection, lease_id: str) -> None:
@@ -89,7 +88,7 @@ def leased(connection: Connection, lease_id: str) -> Lease:
     row = connection.execute(query).mappings().first()
     if row is None:
         raise _lost()
-    return lease_of(row)
+    return leases_of(connection, [row])[0]
 
 
 def _lost() -> NotFound:

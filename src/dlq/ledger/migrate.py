@@ -29,7 +29,7 @@ def migrate_to_head(database: Database, revision: str = "head") -> None:
 
     Raises: LedgerError: the database was upgraded by a newer version. LedgerUnavailable.
     """
-    database.write(lambda connection: _upgrade(connection, revision, database.shown_url))
+    database.rebuild(lambda connection: _upgrade(connection, revision, database.shown_url))
 
 
 def require_head(database: Database) -> None:

@@ -16,11 +16,14 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
 from dlq.errors import NotFound
 from dlq.ledger.base import HistoryEntry
 from dlq.ledger.bulk import insert_rows
+from dlq.ledger.causes import Cause, causes_by_id
 from dlq.ledger.rows import history_entry_of
 from dlq.ledger.schema import DELETED, dead_letters, history, replays
+from dlq.ledger.tally import tally_of
 from dlq.states import State, check_move
 
-_LOCKED_COLUMNS = (
+ARRIVAL_ACTOR = "ingest"
+LOCKED_COLUMNS: tuple[ColumnElement[Any], ...] = (
     dead_letters.c.id,
     dead_letters.c.message_id,
     dead_letters.c.state,
@@ -28,10 +31,11 @@ _LOCKED_COLUMNS = (
     dead_letters.c.failed_count,
     dead_letters.c.open_replay_id,
     dead_letters.c.error_type,
-    dead_letters.c.category,
-    dead_letters.c.fingerprint,
+    dead_letters.c.cause_id,
+    dead_letters.c.service_id,
+    dead_letters.c.failed_at,
     dead_letters.c.edit_count,
-    dead_letters.c.edited_envelope,
+    dead_letters.c.edited_wire.is_not(None).label("is_edited"),
 )
 
 
@@ -46,6 +50,9 @@ class Locked:
     failed_count: int
     open_replay_id: str | None
     error_type: str
+    cause_id: int
+    service_id: int
+    failed_at: dt.datetime  # the newest failure
     category: str
     fingerprint: str
     edit_in_force: int  # number of the edit that a replay sends; 0: the original
@@ -82,15 +89,21 @@ def _select_locked(
     connection: Connection, condition: ColumnElement[bool], *, skip_locked: bool = False
 ) -> list[Locked]:
     query = (
-        select(*_LOCKED_COLUMNS)
+        select(*LOCKED_COLUMNS)
         .where(condition, dead_letters.c.state != DELETED)
         .order_by(dead_letters.c.id)
         .with_for_update(skip_locked=skip_locked)
     )
-    return [locked_of(row) for row in connection.execute(query).mappings()]
+    return locked_of(connection, connection.execute(query).mappings().all())
 
 
-def locked_of(row: RowMapping) -> Locked:
+def locked_of(connection: Connection, rows: Sequence[RowMapping]) -> list[Locked]:
+    """From rows with all `LOCKED_COLUMNS` that are locked and not emptied."""
+    known = causes_by_id(connection, (row[dead_letters.c.cause_id] for row in rows))
+    return [_locked_of(row, known[row[dead_letters.c.cause_id]]) for row in rows]
+
+
+def _locked_of(row: RowMapping, cause: Cause) -> Locked:
     column = dead_letters.c
     return Locked(
         id=row[column.id],
@@ -100,9 +113,12 @@ def locked_of(row: RowMapping) -> Locked:
         failed_count=row[column.failed_count],
         open_replay_id=row[column.open_replay_id],
         error_type=row[column.error_type],
-        category=row[column.category],
-        fingerprint=row[column.fingerprint],
-        edit_in_force=0 if row[column.edited_envelope] is None else row[column.edit_count],
+        cause_id=row[column.cause_id],
+        service_id=row[column.service_id],
+        failed_at=row[column.failed_at],
+        category=cause.category,
+        fingerprint=cause.fingerprint,
+        edit_in_force=row[column.edit_count] if row["is_edited"] else 0,
     )
 
 
@@ -141,8 +157,12 @@ def put(
     connection.execute(update(dead_letters).where(dead_letters.c.id == row.id).values(**values))
     entry = HistoryEntry(at, actor, row.state, target, reason, replay_id)
     note(connection, [(row.id, entry)])
+    tally = tally_of(connection)
+    tally.moved(row, row.state, None)
     row.state = target
-    row.open_replay_id = changes.get("open_replay_id", row.open_replay_id)
+    for name in ("open_replay_id", "cause_id", "service_id", "failed_at"):
+        setattr(row, name, changes.get(name, getattr(row, name)))
+    tally.moved(row, None, target)
 
 
 def note(connection: Connection, entries: Sequence[tuple[int, HistoryEntry]]) -> None:
@@ -166,17 +186,18 @@ def note(connection: Connection, entries: Sequence[tuple[int, HistoryEntry]]) ->
 
 
 def history_of(connection: Connection, message_id: str) -> list[HistoryEntry]:
-    """Oldest first, also of what was deleted. Raises: NotFound."""
-    query = (
-        select(*history.c)
-        .join(dead_letters, dead_letters.c.id == history.c.dead_letter_id)
-        .where(dead_letters.c.message_id == message_id)
-        .order_by(history.c.id)
-    )
-    entries = [history_entry_of(row) for row in connection.execute(query).mappings()]
-    if not entries:
+    """Oldest first, also of what was deleted. That it arrived is in its row, not written down
+    once more. Raises: NotFound."""
+    mine = dead_letters.c.message_id == message_id
+    arrived = connection.execute(
+        select(dead_letters.c.id, dead_letters.c.ingested_at).where(mine)
+    ).first()
+    if arrived is None:
         raise unknown(message_id)
-    return entries
+    query = select(*history.c).where(history.c.dead_letter_id == arrived.id).order_by(history.c.id)
+    entries = [history_entry_of(row) for row in connection.execute(query).mappings()]
+    first = HistoryEntry(arrived.ingested_at, ARRIVAL_ACTOR, None, State.PENDING, "arrived", None)
+    return [first, *entries]
 
 
 def unknown(message_id: str) -> NotFound:

@@ -12,9 +12,10 @@ from sqlalchemy import Column, Connection, func, or_, select, update
 
 from dlq.ledger import providers
 from dlq.ledger.base import OutcomeCounts
-from dlq.ledger.moves import Locked, lock_many, locked_of, move
+from dlq.ledger.moves import LOCKED_COLUMNS, Locked, lock_many, locked_of, move
 from dlq.ledger.rules import ReplayRules
 from dlq.ledger.schema import dead_letters, job_items, replays
+from dlq.ledger.tally import tally_of
 from dlq.outcome import OutcomeReport
 from dlq.states import Outcome, State
 
@@ -79,7 +80,7 @@ def close_overdue(
     """The error_type of each."""
     now = dt.datetime.now(dt.UTC)
     query = (
-        select(*dead_letters.c)
+        select(*LOCKED_COLUMNS)
         .join(replays, dead_letters.c.id == replays.c.dead_letter_id)
         .where(replays.c.outcome.is_(None))
         # In the retry queue since the broker confirmed it, which may be long after it began.
@@ -89,7 +90,7 @@ def close_overdue(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    rows = [locked_of(row) for row in connection.execute(query).mappings()]
+    rows = locked_of(connection, connection.execute(query).mappings().all())
     for row in rows:
         close(
             connection,
@@ -150,6 +151,7 @@ def close(
     )
     _tell_provider(connection, row, outcome, error=error, failure=failure, at=at, rules=rules)
     row.failed_count = failed_count
+    tally_of(connection).closed(row.cause_id, outcome)
     move(
         connection,
         row,

@@ -6,11 +6,19 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from dlq.decode import decode
-from dlq.ledger.envelope import read_wire
-from dlq.ledger.schema import DELETED, dead_letters, providers, replays
+from dlq.ledger.packing import archive_of
+from dlq.ledger.schema import (
+    DELETED,
+    cause_groups,
+    causes,
+    dead_letters,
+    providers,
+    replays,
+    services,
+)
 from dlq.policy import Past, PastReplay
 from dlq.states import Outcome
 
@@ -19,14 +27,15 @@ _COLUMNS = (
     _letters.id,
     _letters.message_id,
     _letters.error_type,
-    _letters.category,
-    _letters.source_service,
-    _letters.fingerprint,
     _letters.failed_at,
     _letters.retry_after_s,
-    _letters.latest_envelope,
-    _letters.envelope,
-    _letters.body,
+    _letters.shape_id,
+    _letters.latest_wire.is_not(None).label("has_newer"),
+    _letters.wire,
+    causes.c.fingerprint.label("fingerprint"),
+    func.coalesce(cause_groups.c.category, causes.c.category).label("category"),
+    services.c.name.label("source_service"),
+    providers.c.mended_at,
 )
 
 
@@ -38,7 +47,10 @@ def past(
     Returns: how far it came (None: there are no more), and their past.
     """
     query = (
-        select(*_COLUMNS, providers.c.mended_at)
+        select(*_COLUMNS)
+        .join(causes, causes.c.id == _letters.cause_id)
+        .join(cause_groups, cause_groups.c.id == causes.c.group_id)
+        .join(services, services.c.id == _letters.service_id)
         .outerjoin(providers, providers.c.name == _letters.error_type)
         .where(_letters.id > row_id, _letters.ingested_at >= since, _letters.state != DELETED)
         .order_by(_letters.id)
@@ -48,7 +60,9 @@ def past(
     if not rows:
         return None, []
     made = _replays(connection, [row[_letters.id] for row in rows])
-    return rows[-1][_letters.id], [_past_of(row, made.get(row[_letters.id], [])) for row in rows]
+    return rows[-1][_letters.id], [
+        _past_of(connection, row, made.get(row[_letters.id], [])) for row in rows
+    ]
 
 
 def _replays(connection: Connection, ids: Sequence[int]) -> dict[int, list[Any]]:
@@ -69,18 +83,24 @@ def _replays(connection: Connection, ids: Sequence[int]) -> dict[int, list[Any]]
     return found
 
 
-def _past_of(row: RowMapping, made: Sequence[Any]) -> Past:
+def _past_of(connection: Connection, row: RowMapping, made: Sequence[Any]) -> Past:
     failed_at, retry_after_s = row[_letters.failed_at], row[_letters.retry_after_s]
-    if row[_letters.latest_envelope] is not None:  # the columns tell of the newest failure
-        first = decode(read_wire(row[_letters.body], row[_letters.envelope])).message
+    if row["has_newer"]:  # the columns tell of the newest failure
+        wire = archive_of(connection).unpack(
+            connection,
+            row[_letters.wire],
+            message_id=row[_letters.message_id],
+            shape=row[_letters.shape_id],
+        )
+        first = decode(wire).message
         failed_at = first.failed_at or first.timestamp
         retry_after_s = first.retry_after_s
     return Past(
         message_id=row[_letters.message_id],
         error_type=row[_letters.error_type],
-        category=(made[0].category if made else "") or row[_letters.category],
-        source_service=row[_letters.source_service],
-        fingerprint=row[_letters.fingerprint],
+        category=(made[0].category if made else "") or row["category"],
+        source_service=row["source_service"],
+        fingerprint=row["fingerprint"],
         failed_at=failed_at,
         retry_after_s=retry_after_s,
         replays=tuple(

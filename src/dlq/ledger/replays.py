@@ -14,8 +14,14 @@ from dlq.job import LIVE, ItemStatus
 from dlq.ledger.base import DeadLetter, HistoryEntry, Replay
 from dlq.ledger.bulk import insert_rows
 from dlq.ledger.moves import Locked, lock_by_replay, note, put
-from dlq.ledger.rows import REPLAY_COLUMNS, REPLAY_WITH_DEAD_LETTER, dead_letter_of, replay_of
+from dlq.ledger.rows import (
+    REPLAY_COLUMNS,
+    REPLAY_WITH_DEAD_LETTER,
+    replay_of,
+    replays_with_dead_letters,
+)
 from dlq.ledger.schema import dead_letters, job_items, jobs, replays
+from dlq.ledger.tally import tally_of
 from dlq.states import State, check_move
 from dlq.topology import retry_routing_key
 
@@ -69,6 +75,9 @@ def begin(
             for r in begun
         ],
     )
+    tally = tally_of(connection)
+    for row in rows:
+        tally.moved(row, row.state, State.REPLAYING)
     by = f" by the rule {order.rule!r}" if order.rule else ""
     lines = (
         HistoryEntry(
@@ -88,7 +97,7 @@ def begin(
         .where(replays.c.replay_id.in_([replay["replay_id"] for replay in begun]))
         .order_by(dead_letters.c.id)
     )
-    return [(replay_of(r), dead_letter_of(r)) for r in connection.execute(query).mappings()]
+    return replays_with_dead_letters(connection, connection.execute(query).mappings().all())
 
 
 def _replay_row(row: Locked, order: Order, now: dt.datetime) -> dict[str, Any]:
@@ -175,8 +184,7 @@ def unconfirmed(
         .order_by(replays.c.id)
         .limit(limit)
     )
-    rows = connection.execute(query).mappings()
-    return [(replay_of(row), dead_letter_of(row)) for row in rows]
+    return replays_with_dead_letters(connection, connection.execute(query).mappings().all())
 
 
 def replays_of(connection: Connection, message_id: str) -> list[Replay]:

@@ -15,7 +15,18 @@ from dlq.ledger.gate import Gate
 from dlq.ledger.moves import Locked, lock_free, note
 from dlq.ledger.replays import Order, begin
 from dlq.ledger.rules import ReplayRules
-from dlq.ledger.schema import dead_letters, policies, providers, replays, spelled, unplanned
+from dlq.ledger.schema import (
+    cause_groups,
+    causes,
+    dead_letters,
+    policies,
+    providers,
+    replays,
+    services,
+    spelled,
+    unplanned,
+)
+from dlq.ledger.tally import tally_of
 from dlq.policy import Decision, Facts, Kind
 from dlq.states import Outcome, State, check_move
 
@@ -39,19 +50,22 @@ _FACTS = (
                 "id",
                 "message_id",
                 "error_type",
-                "category",
-                "source_service",
-                "fingerprint",
                 "failed_at",
                 "retry_after_s",
                 "failed_count",
                 "last_outcome",
             )
         ),
+        func.coalesce(cause_groups.c.category, causes.c.category).label("category"),
+        causes.c.fingerprint.label("fingerprint"),
+        services.c.name.label("source_service"),
         providers.c.mended_at,
         _closed_at.label("closed_at"),
     )
     .select_from(dead_letters)
+    .join(causes, causes.c.id == _letters.cause_id)
+    .join(cause_groups, cause_groups.c.id == causes.c.group_id)
+    .join(services, services.c.id == _letters.service_id)
     .outerjoin(providers, providers.c.name == _letters.error_type)
 )
 
@@ -160,7 +174,7 @@ def _move(
             check_move(row.message_id, row.state, target)
         line = HistoryEntry(now, ACTOR, row.state, target, why, None)
     return {
-        "row_id": row.id,
+        "row": row,
         "line": line,
         "values": {"state": target.value, "updated_at": now, "next_replay_at": None, **values},
     }
@@ -175,11 +189,14 @@ def _apply(connection: Connection, moves: Sequence[dict[str, Any]]) -> None:
         .where(_letters.id == bindparam("row_id"))
         .values({name: bindparam(f"new_{name}") for name in names}),
         [
-            {"row_id": move["row_id"]} | {f"new_{name}": move["values"][name] for name in names}
+            {"row_id": move["row"].id} | {f"new_{name}": move["values"][name] for name in names}
             for move in moves
         ],
     )
-    lines = [(move["row_id"], move["line"]) for move in moves if move["line"] is not None]
+    tally = tally_of(connection)
+    for move in moves:
+        tally.moved(move["row"], move["row"].state, State(move["values"]["state"]))
+    lines = [(move["row"].id, move["line"]) for move in moves if move["line"] is not None]
     if lines:
         note(connection, lines)
 
@@ -256,9 +273,9 @@ def _due_of(row: RowMapping) -> Due:
         message_id=row[_letters.message_id],
         facts=Facts(
             error_type=row[_letters.error_type],
-            category=row[_letters.category],
-            source_service=row[_letters.source_service],
-            fingerprint=row[_letters.fingerprint],
+            category=row["category"],
+            source_service=row["source_service"],
+            fingerprint=row["fingerprint"],
             failed_at=row[_letters.failed_at],
             retry_after_s=row[_letters.retry_after_s],
             failed_count=row[_letters.failed_count],

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -27,10 +28,12 @@ from sqlalchemy import (
     bindparam,
 )
 
-from dlq.ledger.columns import CleanText, Instant, Name, RowId
+from dlq.ledger.columns import CleanText, Instant, MessageId, Name, RowId, WordHashes
 from dlq.states import IN_DLQ, State
 
 DELETED = "deleted"
+ELSEWHERE = (State.SCHEDULED, State.PARKED, State.REPLAYING)
+"""The states that few are in."""
 
 metadata = MetaData(
     naming_convention={
@@ -43,44 +46,166 @@ metadata = MetaData(
 dead_letters = Table(
     "dead_letters",
     metadata,
+    # Fixed widths first, the widest ahead: PostgreSQL pads between them otherwise.
     Column("id", RowId, Identity(), primary_key=True),  # order of arrival; never given twice
-    Column("message_id", CleanText, nullable=False),
-    Column("state", Text, nullable=False),
-    # What can be asked for, from the newest failure.
-    Column("error_type", Name, nullable=False),
-    Column("category", Name, nullable=False),
-    Column("fingerprint", Name, nullable=False),
-    Column("title", CleanText, nullable=False),
-    Column("source_service", Name, nullable=False),
-    Column("failed_at", Instant, nullable=False),
+    Column("failed_at", Instant, nullable=False),  # the newest failure
     Column("ingested_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    # Not as foreign keys: their checks, row by row, would cost an ingest a third.
+    Column("cause_id", Integer),  # None: deleted
+    Column("shape_id", Integer),  # that `wire` is packed with, if any
+    Column("service_id", Integer, nullable=False),
+    Column("retry_count", Integer, nullable=False),
+    Column("replay_count", Integer, nullable=False),
+    Column("failed_count", Integer, nullable=False),  # replays that failed: the budget counts these
+    Column("edit_count", Integer, nullable=False),
+    Column("message_id", MessageId, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("error_type", Name, nullable=False),
+    Column("form", Text, nullable=False),
+    Column("updated_at", Instant),  # None: since it arrived
     Column("retry_after_s", Float),
-    Column("search_text", CleanText, nullable=False),  # what free text is looked for in
     # What the retry policies made of it since its newest failure; None: not asked yet.
     Column("planned_at", Instant),
     Column("plan", Text),  # a policy's kind of decision
     Column("plan_reason", CleanText),
     Column("next_replay_at", Instant),
-    Column("replay_count", Integer, nullable=False),
-    Column("failed_count", Integer, nullable=False),  # replays that failed: the budget counts these
     Column("last_outcome", Text),  # of the newest replay that was closed
     Column("open_replay_id", Text),  # set exactly while the state is `replaying`
-    Column("form", Text, nullable=False),
     # Only for a message without id whose ack the broker may not have taken yet.
     Column("digest", Text),
     Column("unsettled_until", Instant),
-    # The newest failure report as it came, once a replay has failed.
-    Column("latest_envelope", Text),
-    Column("latest_body", LargeBinary),
+    Column("words", WordHashes),  # PostgreSQL's index of words; SQLite has a table of its own
+    # Messages, packed. The newest failure report as it came, once a replay has failed.
+    Column("latest_wire", LargeBinary),
     # What a replay sends once the payload was edited.
-    Column("edit_count", Integer, nullable=False),
-    Column("edited_envelope", Text),
-    Column("edited_body", LargeBinary),
+    Column("edited_wire", LargeBinary),
     # The original. Last, so that SQLite reads all else without walking through a long body.
-    Column("envelope", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("wire", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Name, nullable=False),
+)
+
+cause_groups = Table(
+    "cause_groups",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("fingerprint", Name, nullable=False),  # its public name: of the cause it began with
+    Column("created_at", Instant, nullable=False),
+    Column("category", Name),  # as an operator corrected it
+    Column("note", CleanText),
+    Column("noted_by", CleanText),
+    Column("noted_at", Instant),
+    Column("muted_until", Instant),
+    Column("muted_by", CleanText),
+    Column("acknowledged_at", Instant),
+    Column("acknowledged_by", CleanText),
+    Column("archived_at", Instant),
+    Column("archived_by", CleanText),
+    Column("fixed_at", Instant),
+    Column("fixed_by", CleanText),
+    Column("fixed_in", CleanText),  # the release that has the fix; empty: not said
+    # When the last of it left the DLQ resolved, and when it came back after that, or after a fix.
+    Column("cleared_at", Instant),
+    Column("came_back_at", Instant),
+)
+
+causes = Table(
+    "causes",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("identity", Text, nullable=False),  # digest of the five below
+    Column("fingerprint", Name, nullable=False),
+    Column("error_type", Name, nullable=False),
+    Column("category", Name, nullable=False),
+    Column("error_class", CleanText),
+    Column("http_status", Integer),
+    Column("title", CleanText, nullable=False),
+    Column("rule", CleanText, nullable=False),  # that found the category, of the first
+    Column("reason", CleanText, nullable=False),
+    Column("words", CleanText, nullable=False),  # what free text finds in each of its messages
+    Column("first_seen", Instant, nullable=False),  # by failed_at
+    Column("last_seen", Instant, nullable=False),
+    Column("group_id", Integer, ForeignKey("cause_groups.id"), nullable=False),
+)
+
+# Counters, kept in the transactions that change what they count: see `tally.py`.
+
+cause_counts = Table(
+    "cause_counts",
+    metadata,
+    Column("cause_id", Integer, ForeignKey("causes.id"), nullable=False),
+    Column("service_id", Integer, ForeignKey("services.id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cause_id", "service_id", "state"),
+    sqlite_with_rowid=False,
+)
+
+cause_hours = Table(
+    "cause_hours",
+    metadata,
+    Column("cause_id", Integer, ForeignKey("causes.id"), nullable=False),
+    Column("hour", Integer, nullable=False),  # since 1970, of failed_at
+    Column("failures", BigInteger, nullable=False),  # that arrived, whatever became of them
+    PrimaryKeyConstraint("cause_id", "hour"),
+    sqlite_with_rowid=False,
+)
+
+cause_outcomes = Table(
+    "cause_outcomes",
+    metadata,
+    Column("cause_id", Integer, ForeignKey("causes.id"), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cause_id", "outcome"),
+    sqlite_with_rowid=False,
+)
+
+cause_releases = Table(
+    "cause_releases",
+    metadata,
+    Column("cause_id", Integer, ForeignKey("causes.id"), nullable=False),
+    Column("release", Name, nullable=False),  # metadata.release
+    Column("failures", BigInteger, nullable=False),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_seen", Instant, nullable=False),
+    PrimaryKeyConstraint("cause_id", "release"),
+    sqlite_with_rowid=False,
+)
+
+age_hours = Table(
+    "age_hours",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),  # since 1970, of failed_at
+    Column("count", BigInteger, nullable=False),  # in the DLQ
+)
+
+# What messages are packed with: see `packing.py`.
+
+shapes = Table(
+    "shapes",
+    metadata,
+    # From the digest: what a transaction that is rolled back made of a number, none else can.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("frames", LargeBinary, nullable=False),  # of a trace, without its messages
+    Column("words", CleanText, nullable=False),
+)
+
+dictionaries = Table(
+    "dictionaries",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("trained_at", Instant, nullable=False),
+    Column("trained_to", RowId, nullable=False),  # the newest row at the time
+    Column("ratio", Float, nullable=False),  # packed to raw bytes, over samples it had not seen
+    Column("content", LargeBinary, nullable=False),
 )
 
 replays = Table(
@@ -239,8 +364,7 @@ def in_dlq(table: FromClause = dead_letters) -> ColumnElement[bool]:
     """Pending, scheduled or parked, spelled as in the partial indexes: only a condition with
     the same literals lets the planner use them.
 
-    Said as "not outside", because SQLite would answer "is one of" from `ix_dead_letters_counts`
-    and sort what it finds.
+    Said as "not outside": SQLite would look "is one of" up state by state and sort what it finds.
     """
     outside = [state.value for state in State if state not in IN_DLQ] + [DELETED]
     literals = bindparam(
@@ -278,26 +402,37 @@ def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], **opt
 
 # Ingest is idempotent by it; get, replay, delete by id.
 Index("ux_dead_letters_message_id", dead_letters.c.message_id, unique=True)
-# Counts by state, provider and service without touching a row; pages of one state.
-Index(
-    "ix_dead_letters_counts",
-    dead_letters.c.state,
-    dead_letters.c.error_type,
-    dead_letters.c.source_service,
+# Pages, counts and export of the DLQ in order of arrival, by cause and service without touching
+# a row, however many resolved rows lie between.
+_partial(
+    "ix_dead_letters_dlq",
+    dead_letters.c.id,
+    dead_letters.c.cause_id,
+    dead_letters.c.service_id,
+    where=in_dlq(),
 )
-# Pages and export of the DLQ in order of arrival, however many resolved rows lie between.
-_partial("ix_dead_letters_dlq", dead_letters.c.id, where=in_dlq())
-# Age quantiles, oldest and newest.
+# Age quantiles within an hour, oldest and newest, spans of time; what is too old.
 _partial("ix_dead_letters_dlq_age", dead_letters.c.failed_at, where=in_dlq())
-# Groups: count, first, last and the newest three of each.
-for _key in (dead_letters.c.error_type, dead_letters.c.fingerprint):
-    _partial(
-        f"ix_dead_letters_dlq_{_key.name}",
-        _key,
-        dead_letters.c.failed_at,
-        dead_letters.c.id,
-        where=in_dlq(),
-    )
+# The members of one cause in order of arrival.
+_partial(
+    "ix_dead_letters_dlq_cause",
+    dead_letters.c.cause_id,
+    dead_letters.c.id,
+    where=in_dlq(),
+)
+# Pages of the states that few are in.
+_partial(
+    "ix_dead_letters_elsewhere",
+    dead_letters.c.state,
+    dead_letters.c.id,
+    where=spelled(dead_letters.c.state, *ELSEWHERE),
+)
+# What is emptied, to be forgotten after long.
+_partial(
+    "ix_dead_letters_deleted",
+    dead_letters.c.updated_at,
+    where=spelled(dead_letters.c.state, DELETED),
+)
 # Messages without id that may come again: as many as are between commit and ack.
 _partial(
     "ix_dead_letters_unsettled",
@@ -349,6 +484,16 @@ _partial(
     "ix_replays_by_policy",
     replays.c.error_type,
     where=replays.c.outcome.is_(None) & replays.c.rule.is_not(None),
+)
+
+Index("ux_services_name", services.c.name, unique=True)
+Index("ux_causes_identity", causes.c.identity, unique=True)
+Index("ix_causes_fingerprint", causes.c.fingerprint)
+Index("ix_causes_group_id", causes.c.group_id)
+Index("ux_cause_groups_fingerprint", cause_groups.c.fingerprint, unique=True)
+# What words stand in, on PostgreSQL.
+Index("ix_dead_letters_words", dead_letters.c.words, postgresql_using="gin").ddl_if(
+    dialect="postgresql"
 )
 
 Index("ux_jobs_job_id", jobs.c.job_id, unique=True)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from dlq.errors import LedgerUnavailable
 from dlq.ledger import (
     audits,
+    dictionary,
     edits,
     ingest,
     leases,
@@ -26,19 +27,21 @@ from dlq.ledger.base import (
     DeadLetter,
     Edit,
     Edited,
-    Group,
     HistoryEntry,
     Ingested,
     Lease,
     LedgerStats,
     OutcomeCounts,
+    Page,
     Replay,
 )
 from dlq.ledger.bookkeeping import SqlJobs, SqlProviders, SqlSchedule
 from dlq.ledger.database import Database
+from dlq.ledger.grouping import SqlGroups
+from dlq.ledger.iteration import iterate
 from dlq.ledger.moves import history_of, lock
+from dlq.ledger.retaining import SqlRetention
 from dlq.ledger.rules import ReplayRules
-from dlq.ledger.schema import dead_letters
 from dlq.ledger.schema import replays as replay_rows
 from dlq.outcome import OutcomeReport
 from dlq.query import Filter
@@ -58,6 +61,8 @@ class SqlLedger:
         self.jobs = SqlJobs(database, rules)
         self.schedule = SqlSchedule(database, rules)
         self.providers = SqlProviders(database, rules)
+        self.groups = SqlGroups(database)
+        self.retention = SqlRetention(database)
 
     # --- what comes in ---
 
@@ -83,18 +88,15 @@ class SqlLedger:
         )
 
     def iterate(self, where: Filter, *, batch: int = 500) -> Iterator[DeadLetter]:
-        up_to = self._database.read(queries.newest_id)
-        now = _now()  # an age means the same from the first batch to the last
-        reached = 0
-        while reached < up_to:
-            reached, found = self._after(where, reached, up_to=up_to, limit=batch, now=now)
-            yield from found
+        return iterate(self._database, where, batch=batch)
 
-    def _after(
-        self, where: Filter, row_id: int, *, up_to: int, limit: int, now: dt.datetime
-    ) -> tuple[int, list[DeadLetter]]:
+    def scroll(
+        self, where: Filter, *, limit: int, cursor: str | None = None, newest_first: bool = False
+    ) -> Page:
         return self._database.read(
-            lambda c: queries.after(c, where, row_id=row_id, up_to=up_to, limit=limit, now=now)
+            lambda c: queries.scroll(
+                c, where, limit=limit, cursor=cursor, newest_first=newest_first
+            )
         )
 
     def count(self, where: Filter) -> int:
@@ -111,12 +113,6 @@ class SqlLedger:
 
     def ages(self, quantiles: Sequence[float], now: dt.datetime) -> list[float]:
         return self._database.read(lambda c: summaries.ages(c, quantiles, now))
-
-    def groups_by_error_type(self) -> list[Group]:
-        return self._database.read(lambda c: summaries.groups(c, dead_letters.c.error_type))
-
-    def groups_by_cause(self) -> list[Group]:
-        return self._database.read(lambda c: summaries.groups(c, dead_letters.c.fingerprint))
 
     # --- replays ---
 
@@ -166,9 +162,6 @@ class SqlLedger:
     def outcomes_by_error_type(self) -> dict[str, OutcomeCounts]:
         return self._database.read(lambda c: outcomes.outcome_counts(c, replay_rows.c.error_type))
 
-    def outcomes_by_cause(self) -> dict[str, OutcomeCounts]:
-        return self._database.read(lambda c: outcomes.outcome_counts(c, replay_rows.c.fingerprint))
-
     # --- edits ---
 
     def edit_payload(
@@ -208,6 +201,9 @@ class SqlLedger:
         return self._database.read(lambda c: leases.leased(c, lease_id))
 
     # --- the rest ---
+
+    def tend(self, now: dt.datetime) -> None:
+        dictionary.tend(self._database, now)
 
     def delete(self, message_id: str, *, actor: str) -> None:
         self._database.write(lambda c: removal.delete(c, message_id, actor=actor))

@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from dlq.manager.access import BrowserGuard
 from dlq.manager.api import (
     edits,
+    export,
+    groups,
     health,
     jobs,
     leases,
@@ -18,6 +20,8 @@ from dlq.manager.api import (
     policies,
     problems,
     providers,
+    purge,
+    regroup,
     replay,
     stats,
 )
@@ -51,7 +55,11 @@ def create_app(manager: Manager) -> FastAPI:
     for router in (
         health.router,
         edits.router,
+        export.router,
+        purge.router,
         messages.router,
+        groups.router,
+        regroup.router,
         stats.router,
         replay.router,
         jobs.router,

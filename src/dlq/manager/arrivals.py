@@ -10,18 +10,20 @@ from dataclasses import replace
 
 from dlq.classify import Category, Diagnosis, diagnose_text
 from dlq.deaths import Death, parse_deaths
-from dlq.decode import Decoded, decode
-from dlq.fingerprint import cause_of
+from dlq.decode import decode
+from dlq.fingerprint import Cause, cause_of
 from dlq.ledger.base import Arrival
 from dlq.message import (
     REPLAY_ID_HEADER,
     SHORTSTR_BYTES,
     WORKER_HEADER,
     DLQMessage,
-    Form,
     WireMessage,
 )
 from dlq.topology import EXPIRED_ROUTING_KEY
+
+OWN_RULE = "own:"
+"""How the names of an installation's own rules begin in a diagnosis."""
 
 
 def arrival_of(
@@ -34,8 +36,7 @@ def arrival_of(
     death = _death_in(wire, retry_queue)
     rejected = death is not None and death.reason != "expired"
     message = decoded.message
-    diagnosis = _diagnosis(message, decoded)
-    cause = cause_of(message, diagnosis)
+    diagnosis, cause = cause_of_message(message)
     return Arrival(
         wire=wire,
         message=message.model_copy(
@@ -53,6 +54,8 @@ def arrival_of(
         category=diagnosis.category.value,
         fingerprint=cause.fingerprint,
         title=cause.title,
+        rule=diagnosis.rule,
+        reason=diagnosis.reason,
         replay_id=_short(wire, REPLAY_ID_HEADER, 64),
         worker=_short(wire, WORKER_HEADER, SHORTSTR_BYTES),
         returned=death is not None and not rejected,
@@ -60,8 +63,16 @@ def arrival_of(
     )
 
 
-def _diagnosis(message: DLQMessage, decoded: Decoded) -> Diagnosis:
-    """The producer saw the exception itself, so its category and status win over words."""
+def cause_of_message(message: DLQMessage) -> tuple[Diagnosis, Cause]:
+    """What a message, as it was decoded, failed of. The same now as on its arrival, unless the
+    rules, the algorithm or the installation's own rules have changed."""
+    diagnosis = _diagnosis(message)
+    return diagnosis, cause_of(message, diagnosis)
+
+
+def _diagnosis(message: DLQMessage) -> Diagnosis:
+    """The producer saw the exception itself, so its category and status win over words; a rule
+    that the installation added itself wins over both."""
     read = diagnose_text(
         message.error_message,
         error_class=message.error_class,
@@ -70,10 +81,9 @@ def _diagnosis(message: DLQMessage, decoded: Decoded) -> Diagnosis:
         http_status=message.http_status,
     )
     category = read.category
-    if decoded.form is Form.MALFORMED:
-        category = Category.MALFORMED
-    elif message.category in set(Category):
-        category = Category(message.category)
+    told = Category(message.category) if message.category in set(Category) else None
+    if told is Category.MALFORMED or (told and not read.rule.startswith(OWN_RULE)):
+        category = told
     return replace(
         read,
         category=category,

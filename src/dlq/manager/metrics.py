@@ -14,7 +14,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from dlq.circuit import CircuitState
+from dlq.keeping import Loss
 from dlq.ledger.base import Disposition, Ledger, LedgerStats
+from dlq.manager.outlook import Outlook
 from dlq.states import Outcome
 
 QUANTILES = (0.5, 0.9, 0.99)
@@ -54,6 +56,14 @@ class Metrics:
             "Reports that named no open replay: late, repeated or forged.",
             registry=self._registry,
         )
+        self._expired = Counter(
+            "dlq_expired",
+            "What was let go because of its age, by what it was.",
+            ["reason"],
+            registry=self._registry,
+        )
+        for loss in Loss:
+            self._expired.labels(loss.value)
         self._outcome_types: set[str] = set()
         for status in ("success", "error", "not_found"):
             self._replays.labels(status)
@@ -76,8 +86,11 @@ class Metrics:
     def outcome_ignored(self) -> None:
         self._ignored.inc()
 
-    def watch(self, ledger: Ledger, depths: Depths) -> None:
-        self._registry.register(_LedgerCollector(ledger, depths))
+    def expired(self, loss: Loss, count: int) -> None:
+        self._expired.labels(loss.value).inc(count)
+
+    def watch(self, ledger: Ledger, depths: Depths, outlook: Callable[[], Outlook | None]) -> None:
+        self._registry.register(_LedgerCollector(ledger, depths, outlook))
 
     def page(self) -> bytes:
         """The text format, version 0.0.4."""
@@ -87,9 +100,12 @@ class Metrics:
 class _LedgerCollector(Collector):
     """Exact figures, asked for at each scrape."""
 
-    def __init__(self, ledger: Ledger, depths: Depths) -> None:
+    def __init__(
+        self, ledger: Ledger, depths: Depths, outlook: Callable[[], Outlook | None]
+    ) -> None:
         self._ledger = ledger
         self._depths = depths
+        self._outlook = outlook
 
     def describe(self) -> Iterable[Metric]:
         # Without it the registry would scrape once at registration.
@@ -100,6 +116,7 @@ class _LedgerCollector(Collector):
         yield self._queue_depths(stats)
         yield self._by_error_type(stats)
         yield self._ages()
+        yield self._days_left()
         yield self._jobs()
         yield from self._providers()
 
@@ -128,6 +145,21 @@ class _LedgerCollector(Collector):
         ages = self._ledger.ages(QUANTILES, dt.datetime.now(dt.UTC))
         for quantile, age_s in zip(QUANTILES, ages, strict=False):
             family.add_sample("dlq_message_age_seconds", {"quantile": str(quantile)}, age_s)
+        return family
+
+    def _days_left(self) -> Metric:
+        family = GaugeMetricFamily(
+            "dlq_retention_days_left",
+            "Days until dead letters are lost by age, or by the length of the main queue.",
+            labels=["limit"],
+        )
+        if (outlook := self._outlook()) is not None:
+            for limit, days in (
+                ("age", outlook.days_left_by_age),
+                ("length", outlook.days_left_by_length),
+            ):
+                if days is not None:
+                    family.add_metric([limit], days)
         return family
 
     def _jobs(self) -> Metric:

@@ -7,6 +7,8 @@ import threading
 import time
 
 from dlq.circuit import CircuitRules
+from dlq.classify import load_rules, use_rules
+from dlq.fingerprint import load_fingerprinter, use_fingerprinter
 from dlq.ledger import ReplayRules, open_ledger
 from dlq.ledger.base import Ledger, LedgerStats
 from dlq.manager.access import check_binding
@@ -14,9 +16,12 @@ from dlq.manager.broker import Broker
 from dlq.manager.handover import HandOver
 from dlq.manager.ingest import Ingest
 from dlq.manager.jobs import JobDesk
+from dlq.manager.keeper import Keeper
 from dlq.manager.leasing import Leasing
 from dlq.manager.ledger_probe import LedgerProbe
 from dlq.manager.metrics import Metrics
+from dlq.manager.purge import Purger
+from dlq.manager.regroup import Regrouper
 from dlq.manager.replay import Replayer
 from dlq.manager.runner import Runner
 from dlq.manager.scheduler import Scheduler
@@ -39,13 +44,17 @@ class Manager:
         """Open the ledger and check that it may be served.
 
         Raises:
-            SettingsError: it would serve the network without any token, or its retry
-                policies cannot be read.
+            SettingsError: it would serve the network without any token, or its rules, its
+                fingerprinter or its retry policies cannot be read.
             LedgerUnavailable: the ledger cannot be opened.
         """
         self.settings = settings
         self.tokens = TokenStore(settings.tokens_file)
         check_binding(settings, self.tokens)
+        use_rules(load_rules(settings.rules_file))
+        use_fingerprinter(
+            load_fingerprinter(settings.fingerprinter) if settings.fingerprinter else None
+        )
         self.policies = load_policies(settings.policies_file) if settings.auto_retry else None
         self.ledger: Ledger = open_ledger(settings.resolved_ledger_url, rules=rules_of(settings))
         self.metrics = Metrics()
@@ -74,7 +83,12 @@ class Manager:
             worker_is_there=self.worker_is_there,
             on_new=self.runner.nudge,
         )
-        self.metrics.watch(self.ledger, self.depths)
+        self.keeper = Keeper(
+            self.ledger, settings, main_depth=self._main_depth, on_expired=self.metrics.expired
+        )
+        self.purger = Purger(self.ledger, stopping=self.stopping)
+        self.regrouper = Regrouper(self.ledger, stopping=self.stopping)
+        self.metrics.watch(self.ledger, self.depths, lambda: self.keeper.outlook)
         self.probe = LedgerProbe(self.ledger)
         self.sweeper = Sweeper(self.ledger, self.replayer, self.metrics, settings)
 
@@ -82,6 +96,7 @@ class Manager:
         if self.broker:
             self.broker.start()
         self.sweeper.start()
+        self.keeper.start()
         self.runner.start()
         logger.info(
             "DLQ manager started: %s, ledger %s",
@@ -94,10 +109,12 @@ class Manager:
         until = time.monotonic() + STOP_S
         self.stopping.set()
         self.runner.ask_to_stop()
+        self.keeper.ask_to_stop()
         if self.broker:
             self.broker.stop(until)
         self.runner.stop(until)
         self.sweeper.stop(until)
+        self.keeper.stop(until)
         self.replayer.close()
         self.ledger.close()
         logger.info("DLQ manager stopped")
@@ -124,6 +141,13 @@ class Manager:
                 for name in (settings.retry_queue, settings.analysis_queue)
             },
         }
+
+    def _main_depth(self) -> int | None:
+        """Messages that wait in the broker's main queue; None: not known, or no broker."""
+        if self.broker is None:
+            return None
+        depth = self.broker.inspect().get(self.settings.main_queue)
+        return None if depth is None else depth.ready
 
     def worker_is_there(self) -> bool | None:
         """Whether somebody takes replays: consumes the retry queue, or asks for leases. None:

@@ -35,6 +35,10 @@ class Field:
     kind: Kind
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    reads_message: bool = False
+    """Compared with the dead letter itself: no column has it."""
+    short_for: tuple[str, ...] = ()
+    """The path that it stands for."""
 
     @property
     def is_compared(self) -> bool:
@@ -49,19 +53,28 @@ class Field:
 
 
 ALL_STATES, DLQ_STATES, NO_OUTCOME = "all", "dlq", "none"
+MARKS = ("new", "regressed", "muted", "archived", "acknowledged", "fixed")
+"""What `is:` says of the group that a dead letter belongs to."""
 
 FIELDS = (
     Field("error_type", Kind.NAME, aliases=("provider",)),
     Field("category", Kind.CHOICE, choices=CATEGORIES),
+    Field("error_class", Kind.NAME),
+    Field("http_status", Kind.COUNT),
     Field("group", Kind.GROUP, aliases=("fingerprint",)),
+    Field("is", Kind.CHOICE, choices=MARKS),
     Field("service", Kind.NAME, aliases=("source_service",)),
     Field("state", Kind.CHOICE, choices=(*State, ALL_STATES, DLQ_STATES)),
     Field("outcome", Kind.CHOICE, choices=(*Outcome, NO_OUTCOME)),
     Field("id", Kind.NAME, aliases=("message_id",)),
+    Field("correlation_id", Kind.NAME, reads_message=True),
+    Field("routing_key", Kind.NAME, reads_message=True),
+    Field("release", Kind.NAME, short_for=("metadata", "release")),
     Field("age", Kind.DURATION),
     Field("failed_at", Kind.INSTANT),
     Field("ingested_at", Kind.INSTANT),
     Field("next_replay_at", Kind.INSTANT),
+    Field("retry_count", Kind.COUNT),
     Field("replay_count", Kind.COUNT),
 )
 

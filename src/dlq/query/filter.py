@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dlq.payload import clean_text
 from dlq.query.errors import FilterError
-from dlq.query.terms import AnyOf, Term, states_term
+from dlq.query.terms import AnyOf, Compare, Term, TextTerm, states_term
 from dlq.query.values import MAX_CHARS, choice, name
 from dlq.states import IN_DLQ, State
 
@@ -48,6 +48,18 @@ class Filter:
     def is_empty(self) -> bool:
         """True: it does not restrict what is in the DLQ."""
         return not self.terms
+
+    @property
+    def column_terms(self) -> tuple[AnyOf | Compare, ...]:
+        """Those about columns and about the cause; those about states are among them."""
+        found = (t for t in self.terms if isinstance(t, AnyOf | Compare))
+        return tuple(t for t in found if isinstance(t, Compare) or not t.reads_message)
+
+    @property
+    def text_terms(self) -> tuple[TextTerm, ...]:
+        """Those that read the message: `search.Searchable.matches` decides about them."""
+        found = (t for t in self.terms if not isinstance(t, Compare))
+        return tuple(t for t in found if not isinstance(t, AnyOf) or t.reads_message)
 
     def text(self) -> str:
         """As `grammar.parse` reads it back to an equal filter."""

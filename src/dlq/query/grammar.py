@@ -1,9 +1,10 @@
 """Reads a filter as people type it: terms separated by spaces, all of which must hold.
 
-    filter := term*            term  := ["-" | "not "] (field | free)
-    field  := NAME op value    op    := ":" | "<" | "<=" | ">" | ">="
-    value  := item ("," item)* item  := (word | quoted) ["*"]
-    free   := word | quoted    quoted := '"' (any | '\\"' | '\\\\')* '"'
+    filter := term*                   term   := ["-" | "not "] (named | free)
+    named  := (NAME | path) op value  op     := ":" | "<" | "<=" | ">" | ">="
+    path   := ROOT ("." key)+         key    := KEY | quoted
+    value  := item ("," item)* | "*"  item   := (word | quoted) ["*"]
+    free   := (word | quoted) ["*"]   quoted := '"' (any | '\\"' | '\\\\')* '"'
 
 One pass, one character or one word at a time, no nesting: the time is linear in the length.
 What looks like a slip (an unknown field, a stray operator, OR) is refused rather than searched
@@ -13,23 +14,16 @@ for as text, since a filter that quietly means something else chooses the wrong 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn
 
 from dlq.payload import clean_text
-from dlq.query import values
 from dlq.query.errors import FilterError
-from dlq.query.fields import FIELDS, Field, Kind, Operator, field_named, similar_field
 from dlq.query.filter import Filter
-from dlq.query.scanner import Item, Scanner
-from dlq.query.terms import (
-    WHOLE_GROUP_CHARS,
-    AnyOf,
-    Compare,
-    Contains,
-    Term,
-    states_term,
-)
-from dlq.query.values import MAX_CHARS, shown
+from dlq.query.named import PATH_EXAMPLE, named_term
+from dlq.query.paths import ROOTS
+from dlq.query.scanner import Scanner
+from dlq.query.terms import Contains, Term
+from dlq.query.values import MAX_CHARS
+from dlq.query.words import words_of
 
 
 def parse(text: str) -> Filter:
@@ -48,13 +42,10 @@ def _terms(scanner: Scanner) -> Iterator[Term]:
     scanner.skip_spaces()
     while scanner.next():
         negated = _negation(scanner)
-        start = scanner.at
         if scanner.next() == '"':
-            yield Contains(_phrase(scanner), negated)
-        elif named := scanner.field():
-            yield _named(scanner, *named, start, negated)
+            yield _phrase(scanner, negated)
         else:
-            yield Contains(_word(scanner), negated)
+            yield named_term(scanner, negated) or _word(scanner, negated)
         scanner.skip_spaces()
 
 
@@ -84,17 +75,30 @@ def _take_negation(scanner: Scanner) -> bool:
 # --- free text ---------------------------------------------------------------------------
 
 
-def _phrase(scanner: Scanner) -> str:
+def _phrase(scanner: Scanner, negated: bool) -> Contains:
     start, phrase = scanner.at, scanner.quoted()
     if not phrase:
         scanner.fail("expected a text between the quotes.", start)
+    is_start = scanner.take_star()
     if not scanner.at_space():
         scanner.fail("expected a space after the closing quote.")
-    return phrase
+    return _contains(scanner, phrase, negated, is_start)
 
 
-def _word(scanner: Scanner) -> str:
+def _word(scanner: Scanner, negated: bool) -> Contains:
     start, word = scanner.at, scanner.word()
+    _refuse_slips(scanner, word)
+    scanner.at += len(word)
+    phrase = word.removesuffix("*")
+    if "*" in phrase:
+        scanner.fail(
+            "expected a * only at the end. Quoted, it is a character like others.",
+            start + phrase.index("*"),
+        )
+    return _contains(scanner, phrase, negated, is_start=phrase != word)
+
+
+def _refuse_slips(scanner: Scanner, word: str) -> None:
     quote_it = f'To search for the text itself, quote it: "{word[:40]}".'
     if word.casefold() in {"and", "or"}:
         scanner.fail(
@@ -105,94 +109,16 @@ def _word(scanner: Scanner) -> str:
         scanner.fail(f"expected a field before {word[0]!r}, without spaces. {quote_it}")
     if word[0] in "()":
         scanner.fail(f"expected a term, got a parenthesis: there are none. {quote_it}")
+    if '"' in word and word.partition(".")[0].casefold() in ROOTS:
+        scanner.fail(
+            f"expected a path and a value, as {PATH_EXAMPLE}:x. To search for the text itself, "
+            "put all of it in quotes."
+        )
     if '"' in word:
-        scanner.fail("expected a space before the quote.", start + word.index('"'))
-    if word[-1] == "*":
-        scanner.fail("free text is found wherever it stands, without a *.", start + len(word) - 1)
-    scanner.at += len(word)
-    return word
+        scanner.fail("expected a space before the quote.", scanner.at + word.index('"'))
 
 
-# --- fields ------------------------------------------------------------------------------
-
-
-def _named(scanner: Scanner, name: str, written: str, start: int, negated: bool) -> Term:
-    field = field_named(name)
-    if field is None:
-        _fail_unknown(scanner, name, written, start)
-    operator = _operator(scanner, field, written)
-    items = scanner.items()
-    if field.is_compared:
-        return _compare(scanner, field, operator, items, negated)
-    return _any_of(scanner, field, items, negated)
-
-
-def _fail_unknown(scanner: Scanner, name: str, written: str, start: int) -> NoReturn:
-    meant = similar_field(name)
-    fields = ", ".join(field.name for field in FIELDS)
-    hint = f"Did you mean {meant}?" if meant else f"Fields are {fields}."
-    scanner.fail(
-        f"expected a field before {written!r}, got {shown(name)}. {hint} "
-        "To search for it as text, quote it.",
-        start,
-    )
-
-
-def _operator(scanner: Scanner, field: Field, written: str) -> Operator:
-    """The one that was just taken, if the field takes it."""
-    if written not in field.operators:
-        expected = f"{field.name} with {', '.join(field.operators)}"
-        if written == "!=" and not field.is_compared:
-            expected = f"-{field.name}: for what it is not"
-        scanner.fail(f"expected {expected}, got {written!r}.", scanner.at - len(written))
-    return Operator(written)
-
-
-def _any_of(scanner: Scanner, field: Field, items: list[Item], negated: bool) -> AnyOf:
-    exact: list[str] = []
-    starts: list[str] = []
-    for item in items:
-        try:
-            text, is_start = _read(field, item)
-        except ValueError as error:
-            scanner.fail(str(error), item.at)
-        (starts if is_start else exact).append(text)
-    if field.name == "state":
-        return states_term(values.states_named(exact), negated)
-    return AnyOf(field.name, _once(exact), _once(starts), negated)
-
-
-def _read(field: Field, item: Item) -> tuple[str, bool]:
-    """The value, and whether it is only the start of one. In quotes a name or a group stands
-    for itself."""
-    if field.kind is Kind.NAME:
-        return values.name(field.name, item.text), item.is_start
-    if item.is_start:
-        raise ValueError(f"expected a {field.name} without a *.")
-    if field.kind is not Kind.GROUP:
-        return values.choice(field.name, item.text), False
-    if item.is_quoted:
-        return item.text, False
-    digits = values.group_start(item.text)
-    return digits, len(digits) < WHOLE_GROUP_CHARS
-
-
-def _once(texts: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))
-
-
-def _compare(
-    scanner: Scanner, field: Field, operator: Operator, items: list[Item], negated: bool
-) -> Compare:
-    if len(items) > 1:
-        scanner.fail(f"expected one value for {field.name}.", items[1].at)
-    [item] = items
-    text = f"{item.text}*" if item.is_start else item.text
-    try:
-        if field.kind is Kind.DURATION:
-            return Compare(field.name, operator, values.duration(text), negated)
-        if field.kind is Kind.COUNT:
-            return Compare(field.name, operator, values.count(text), negated)
-        return Compare(field.name, *values.instant(operator, text), negated)
-    except ValueError as error:
-        scanner.fail(str(error), item.at)
+def _contains(scanner: Scanner, phrase: str, negated: bool, is_start: bool) -> Contains:
+    if is_start and not words_of(phrase):
+        scanner.fail("expected the start of a word before the *.", scanner.at - 1)
+    return Contains(phrase, negated, is_start)

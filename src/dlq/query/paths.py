@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dlq.errors import InvalidInput
@@ -41,11 +42,16 @@ def value_at(message: DLQMessage, path: str) -> str | None:
 
     Raises: InvalidInput: as `check_path`.
     """
-    root, *steps = check_path(path).split(".")
+    return scalar_text(at(message, check_path(path).split(".")))
+
+
+def at(message: DLQMessage, steps: Sequence[str]) -> Any:
+    """Whatever is there, the first step being an attribute of the message; None if nothing is."""
+    root, *keys = steps
     value: Any = getattr(message, root)
-    for step in steps:
-        value = _inside(value, step)
-    return scalar_text(value)
+    for key in keys:
+        value = _inside(value, key)
+    return value
 
 
 def scalar_text(value: Any) -> str | None:

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from dlq.query.errors import FilterError
+from dlq.query.paths import ROOTS
 
-_FIELD = re.compile(r"([^\W\d][\w.-]*)([<>]=?|:|!?==?)")
+_OPERATOR = r"([<>]=?|:|!?==?)"
+_FIELD = re.compile(rf"([^\W\d][\w.-]*){_OPERATOR}")
+_KEY = re.compile(r"\.(?:([\w-]+)|\"((?:[^\"\\]|\\[\"\\])*)\")")
+_PATH = re.compile(rf"({'|'.join(ROOTS)})((?:{_KEY.pattern})+){_OPERATOR}", re.IGNORECASE)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ITEM = re.compile(r"[^\s\",]+")
 _UP_TO_A_SPACE = re.compile(r"\S*")
 
@@ -24,6 +29,11 @@ class Item:
     at: int
     is_quoted: bool
     is_start: bool  # a `*` follows
+
+    @property
+    def written(self) -> str:
+        """With the `*`, for what takes none."""
+        return f"{self.text}*" if self.is_start else self.text
 
 
 class Scanner:
@@ -57,6 +67,22 @@ class Scanner:
             return None
         self.at = found.end()
         return found[1], found[2]
+
+    def path(self) -> tuple[tuple[str, ...], str] | None:
+        """The steps of a path and the operator directly behind it."""
+        found = _PATH.match(self.text, self.at)
+        if not found:
+            return None
+        self.at = found.end()
+        keys = [plain or _ESCAPED.sub(r"\1", quoted) for plain, quoted in _KEY.findall(found[2])]
+        return (found[1].casefold(), *keys), found[found.re.groups]
+
+    def take_star(self) -> bool:
+        """The `*` that is here and is not the start of more, if there is one."""
+        ends = self.text[self.at + 1 : self.at + 2].strip() == ""
+        is_here = self.next() == "*" and ends
+        self.at += is_here
+        return is_here
 
     def quoted(self) -> str:
         """What is between the quotes, the first of which is here."""

@@ -1,50 +1,169 @@
-"""The text of a dead letter that free text is looked for in."""
+"""What is searched of a dead letter: its words for an index, and whether a term matches it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from dlq.message import DLQMessage
-from dlq.query.paths import scalar_text
+from dlq.query.fields import Operator
+from dlq.query.paths import at, scalar_text
+from dlq.query.terms import AnyOf, AtPath, Contains, TextTerm
+from dlq.query.values import number_in
+from dlq.query.words import fold, words_of, words_of_folded
 
-MAX_CHARS = 8000
-MAX_VALUES = 2000
-"""Of payload and metadata together that are looked at, however they nest."""
+MAX_VALUES = 5000
+"""Of payload and metadata together whose words are indexed, containers counted too."""
+MAX_VALUE_CHARS = 32_768
+MAX_TOTAL_CHARS = 65_536
+"""Twice as many as of one value, so that an error message of HTML leaves room for the payload."""
 
-
-def searchable(message: DLQMessage, title: str) -> str:
-    """Title, error class, id, error message, and the values of metadata and payload, a line
-    each, casefolded, at most `MAX_CHARS` characters. The error message is cut at half of them,
-    so that a page of HTML does not leave the payload out.
-    """
-    pieces = [title, message.error_class or "", message.message_id]
-    pieces.append(message.error_message[: MAX_CHARS // 2])
-    left = MAX_CHARS - sum(map(len, pieces))
-    for value in _values([message.metadata, message.payload]):
-        if left <= 0:
-            break
-        pieces.append(value[:left])
-        left -= len(value) + 1
-    return "\n".join(filter(None, pieces)).casefold()[:MAX_CHARS]
+_COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
+    Operator.LESS: operator.lt,
+    Operator.AT_MOST: operator.le,
+    Operator.MORE: operator.gt,
+    Operator.AT_LEAST: operator.ge,
+}
+_BEGUN_UUID = re.compile(r"(?<![a-z0-9_])[0-9a-f]{8}-[0-9a-f-]{0,27}\Z")
 
 
-def _values(roots: list[Any]) -> Iterator[str]:
-    """The scalars in order of their appearance. A stack, not recursion: payloads may nest
-    deeper than Python can."""
+@dataclass(frozen=True)
+class Searchable:
+    """One dead letter. `named`: the texts that others have in common with it."""
+
+    message: DLQMessage
+    named: tuple[str, ...]
+
+    @classmethod
+    def of(cls, message: DLQMessage, title: str = "") -> Searchable:
+        """Args: title: of its group, which is searched too."""
+        texts = (
+            title,
+            message.error_class,
+            message.error_type,
+            message.routing_key,
+            message.source_service,
+        )
+        return cls(message, tuple(filter(None, texts)))
+
+    @property
+    def own_words(self) -> frozenset[str]:
+        """Those that are its own: of error message, correlation id, payload and metadata
+        values, as far as the bounds above go."""
+        return self._indexed[0]
+
+    @property
+    def is_cut(self) -> bool:
+        """The bounds left something out of `own_words`: that they lack a word says nothing."""
+        return self._indexed[1]
+
+    def matches(self, term: TextTerm) -> bool:
+        """Whether the term without its negation holds. All of the dead letter is looked at,
+        whatever was indexed of it."""
+        if isinstance(term, Contains):
+            return self._contains(term)
+        if isinstance(term, AnyOf):
+            return _is_any_of(getattr(self.message, term.field), term)
+        value = at(self.message, term.steps)
+        if isinstance(term, AtPath):
+            return _is_any_of(value, term)
+        number = number_in(value)
+        return number is not None and _COMPARE[term.operator](number, term.value)
+
+    # --- free text -----------------------------------------------------------------------
+
+    def _contains(self, term: Contains) -> bool:
+        if term.phrase == self.message.message_id:  # only whole: an index of ids finds it so
+            return True
+        words, needles = _sought(term.phrase, term.is_start)
+        if not words:
+            mark = term.phrase.casefold()
+            return any(mark in text.casefold() for text in self._texts())
+        return any(
+            all(word in folded for word in words)  # a quick no for most
+            and any(needle in _spaced(words_of_folded(folded)) for needle in needles)
+            for folded in self._folded
+        )
+
+    @cached_property
+    def _folded(self) -> list[str]:
+        return [fold(text) for text in self._texts()]
+
+    def _texts(self) -> Iterator[str]:
+        yield from self.named
+        yield self.message.stack_trace or ""
+        yield from filter(None, self._own_texts())
+
+    def _own_texts(self) -> Iterator[str | None]:
+        yield self.message.error_message
+        yield self.message.correlation_id
+        yield from _scalars([self.message.metadata, self.message.payload])
+
+    # --- for the index -------------------------------------------------------------------
+
+    @cached_property
+    def _indexed(self) -> tuple[frozenset[str], bool]:
+        kept, left_chars, is_cut = [], MAX_TOTAL_CHARS, False
+        for seen_count, text in enumerate(self._own_texts()):
+            if seen_count >= MAX_VALUES or left_chars <= 0:
+                is_cut = True
+                break
+            if text:
+                kept.append(text[: min(MAX_VALUE_CHARS, left_chars)])
+                is_cut = is_cut or len(kept[-1]) < len(text)
+                left_chars -= len(kept[-1])
+        return frozenset(words_of("\n".join(kept))), is_cut
+
+
+def trace_words(stack_trace: str) -> frozenset[str]:
+    return frozenset(words_of(stack_trace))
+
+
+@lru_cache(maxsize=256)
+def _sought(phrase: str, is_start: bool) -> tuple[list[str], list[str]]:
+    """The words of a phrase, and what one of must be in the spaced words of a text."""
+    folded = fold(phrase)
+    words = words_of_folded(folded)
+    if not is_start:
+        return words, [_spaced(words)]
+    may_go_on = folded[-1:].isalnum() or folded[-1:] == "_"
+    needles = [_spaced(words)[: -1 if may_go_on else None]]
+    if uuid := _BEGUN_UUID.search(folded):  # the whole of it is one word
+        needles.append(_spaced([*words_of_folded(folded[: uuid.start()]), uuid[0]])[:-1])
+    return words, needles
+
+
+def _spaced(words: list[str]) -> str:
+    return f" {' '.join(words)} "
+
+
+def _is_any_of(value: Any, term: AnyOf | AtPath) -> bool:
+    if "" in term.starts:
+        return value is not None
+    text = scalar_text(value)
+    return text is not None and (text in term.values or text.startswith(term.starts))
+
+
+def _scalars(roots: list[Any]) -> Iterator[str | None]:
+    """Every value in order of its appearance: a scalar as text, a container or null as None.
+    A stack, not recursion: payloads may nest deeper than Python can."""
     waiting: list[Iterator[Any]] = [iter(roots)]
-    looked_at = 0
-    while waiting and looked_at < MAX_VALUES:
-        looked_at += 1
+    while waiting:
         value = next(waiting[-1], _END)
         if value is _END:
             waiting.pop()
         elif isinstance(value, dict):
             waiting.append(iter(value.values()))
+            yield None
         elif isinstance(value, list):
             waiting.append(iter(value))
-        elif (text := scalar_text(value)) is not None:
-            yield text
+            yield None
+        else:
+            yield scalar_text(value)
 
 
 _END: Any = object()

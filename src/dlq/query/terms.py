@@ -1,4 +1,9 @@
-"""The terms of a filter, and how each is written: what `grammar.parse` reads back."""
+"""The terms of a filter: what each asks for, and which words answer to it.
+
+Most are answered by columns. A term that `reads_message` is compared with the dead letter
+itself (`search.Searchable.matches`); so that not every one must be read, it says which words
+those have that it can match, and an index of words finds the candidates.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlq.payload import iso_z
-from dlq.query.fields import ALL_STATES, DLQ_STATES, Operator
-from dlq.states import IN_DLQ, State
+from dlq.query import spelling
+from dlq.query.fields import Operator, field_named
+from dlq.query.words import begun, words_of
+from dlq.states import State
 
-KEYWORDS = frozenset({"not", "and", "or"})
 WHOLE_GROUP_CHARS = 16
 """Of a fingerprint; fewer hex digits are the start of one."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./@+][A-Za-z0-9_./@+-]*")
 _WHOLE_GROUP = re.compile(rf"[0-9a-f]{{{WHOLE_GROUP_CHARS}}}")
-_UNITS_S = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+
+Needs = tuple[frozenset[str], ...]
+"""Sets of whole words: what matches has all the words of at least one of them, or the phrase as
+its id. None at all: nothing is known, and whatever there is may match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +38,26 @@ class AnyOf:
 
     def text(self) -> str:
         if self.field == "state":
-            shown = _states(self.values)
+            shown = spelling.states(self.values)
         elif self.field == "group":  # quoted, since without quotes a short one is a start
-            exact = [v if _WHOLE_GROUP.fullmatch(v) else _quoted(v) for v in self.values]
-            shown = [*exact, *self.starts]
+            whole = [v if _WHOLE_GROUP.fullmatch(v) else spelling.quoted(v) for v in self.values]
+            shown = [*whole, *self.starts]
         else:
-            shown = [_written(v) for v in self.values] + [f"{_written(s)}*" for s in self.starts]
-        return f"{_sign(self.negated)}{self.field}:{','.join(shown)}"
+            shown = _items(self.values, self.starts)
+        return f"{spelling.sign(self.negated)}{self.field}:{','.join(shown)}"
+
+    @property
+    def reads_message(self) -> bool:
+        field = field_named(self.field)
+        return field is not None and field.reads_message
+
+    def needs(self) -> Needs:
+        return _needs(self.values, self.starts, self.negated)
+
+    @property
+    def start(self) -> str | None:
+        """As `Contains.start`."""
+        return _start(self.values, self.starts, self.negated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +70,94 @@ class Compare:
     negated: bool = False
 
     def text(self) -> str:
-        return f"{_sign(self.negated)}{self.field}{self.operator}{_measure(self.value)}"
+        measure = spelling.measure(self.value)
+        return f"{spelling.sign(self.negated)}{self.field}{self.operator}{measure}"
 
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """Free text, in any case, somewhere in what `search.searchable` collects."""
+    """Free text: its words stand together, in order and in any case, in one of the texts of
+    `search.Searchable`, or it is the id; with `is_start` a word that the phrase ends with may
+    go on. A phrase without words, as `!!!`, is found wherever it stands."""
 
     phrase: str
     negated: bool = False
+    is_start: bool = False
 
     def text(self) -> str:
-        return f"{_sign(self.negated)}{_written(self.phrase)}"
+        star = "*" if self.is_start else ""
+        return f"{spelling.sign(self.negated)}{spelling.written(self.phrase)}{star}"
+
+    def needs(self) -> Needs:
+        return _needs(*self._whole_and_begun, self.negated)
+
+    @property
+    def start(self) -> str | None:
+        """How one word of all that matches begins, beside those that `needs` has; None if
+        nothing is known. For an index that finds words by their start."""
+        return _start(*self._whole_and_begun, self.negated)
+
+    @property
+    def _whole_and_begun(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return ((), (self.phrase,)) if self.is_start else ((self.phrase,), ())
 
 
-Term = AnyOf | Compare | Contains
+@dataclass(frozen=True, slots=True)
+class AtPath:
+    """A value in payload or metadata that is one of `values`, or begins with one of `starts`;
+    the start `""` takes whatever is there but null. `steps`: as `("payload", "album", "id")`.
+    """
+
+    steps: tuple[str, ...]
+    values: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+    negated: bool = False
+
+    @property
+    def path(self) -> str:
+        return spelling.path(self.steps)
+
+    def text(self) -> str:
+        shown = ",".join(_items(self.values, self.starts))
+        return f"{spelling.sign(self.negated)}{self.path}:{shown}"
+
+    def needs(self) -> Needs:
+        return _needs(self.values, self.starts, self.negated)
+
+    @property
+    def start(self) -> str | None:
+        """As `Contains.start`."""
+        return _start(self.values, self.starts, self.negated)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareAt:
+    """A number in payload or metadata, compared."""
+
+    steps: tuple[str, ...]
+    operator: Operator
+    value: int | float
+    negated: bool = False
+
+    @property
+    def path(self) -> str:
+        return spelling.path(self.steps)
+
+    def text(self) -> str:
+        measure = spelling.measure(self.value)
+        return f"{spelling.sign(self.negated)}{self.path}{self.operator}{measure}"
+
+    def needs(self) -> Needs:
+        return ()
+
+    @property
+    def start(self) -> str | None:
+        return None
+
+
+TextTerm = AnyOf | Contains | AtPath | CompareAt
+"""Those that can read the message; of `AnyOf` only some do."""
+Term = TextTerm | Compare
 
 
 def states_term(states: Iterable[State], negated: bool = False) -> AnyOf:
@@ -73,34 +166,19 @@ def states_term(states: Iterable[State], negated: bool = False) -> AnyOf:
     return AnyOf("state", tuple(s.value for s in State if s in wanted), negated=negated)
 
 
-def _sign(negated: bool) -> str:
-    return "-" if negated else ""
+def _items(values: tuple[str, ...], starts: tuple[str, ...]) -> list[str]:
+    return [spelling.written(v) for v in values] + [spelling.start(s) for s in starts]
 
 
-def _written(value: str) -> str:
-    plain = _PLAIN.fullmatch(value) and value.casefold() not in KEYWORDS
-    return value if plain else _quoted(value)
+def _needs(values: tuple[str, ...], starts: tuple[str, ...], negated: bool) -> Needs:
+    if negated:
+        return ()
+    needs = [frozenset(words_of(value)) for value in values]
+    needs += [begun(start)[0] for start in starts]
+    return tuple(dict.fromkeys(needs)) if all(needs) else ()
 
 
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def _states(values: tuple[str, ...]) -> list[str]:
-    whole = {tuple(State): ALL_STATES, IN_DLQ: DLQ_STATES}
-    word = whole.get(tuple(State(value) for value in values))
-    return [word] if word else list(values)
-
-
-def _measure(value: int | dt.timedelta | dt.datetime) -> str:
-    if isinstance(value, dt.datetime):
-        return iso_z(value)
-    if isinstance(value, int):
-        return str(value)
-    left_s, parts = int(value.total_seconds()), []
-    for unit, unit_s in _UNITS_S:
-        count, left_s = divmod(left_s, unit_s)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
+def _start(values: tuple[str, ...], starts: tuple[str, ...], negated: bool) -> str | None:
+    if negated or values or len(starts) != 1:
+        return None
+    return begun(starts[0])[1]

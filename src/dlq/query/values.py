@@ -4,8 +4,10 @@ expected, what came."""
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from dlq.message import utc
 from dlq.query.fields import ALL_STATES, DLQ_STATES, Operator, field_named, similar
@@ -20,6 +22,7 @@ MAX_DURATION = dt.timedelta(days=36_500)
 
 _HEX = re.compile(rf"[0-9a-f]{{{MIN_GROUP_CHARS},{WHOLE_GROUP_CHARS}}}")
 _COUNT = re.compile(r"[0-9]{1,10}")
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 _DURATION = re.compile(r"(?:[0-9]{1,10}[smhdw]){1,5}")
 _DURATION_PART = re.compile(r"([0-9]{1,10})([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -70,6 +73,23 @@ def count(text: str) -> int:
     if not _COUNT.fullmatch(text) or int(text) > MAX_COUNT:
         raise ValueError(f"expected a whole number from 0 to {MAX_COUNT:,}, got {shown(text)}.")
     return int(text)
+
+
+def number(text: str) -> int | float:
+    found = number_in(text)
+    if found is None:
+        raise ValueError(f"expected a number as 40, -3 or 0.5, got {shown(text)}.")
+    return found
+
+
+def number_in(value: Any) -> int | float | None:
+    """A finite number, also one that is written as a text; None of everything else."""
+    if isinstance(value, str) and (found := _NUMBER.fullmatch(value)):
+        value = float(value) if found[1] or found[2] else int(value)
+    if isinstance(value, bool):
+        return None
+    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_number else None
 
 
 def duration(text: str) -> dt.timedelta:

@@ -81,9 +81,23 @@ class ManagerHttp:
         return response
 
     @contextmanager
-    def stream(self, path: str, *, params: Any = None) -> Iterator[httpx2.Response]:
-        """A GET whose body is read as it comes."""
-        with self._translated(), self._client.stream("GET", path, params=params) as response:
+    def stream(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        params: Any = None,
+        json: Any = None,
+        timeout_s: float | None = None,
+    ) -> Iterator[httpx2.Response]:
+        """A request whose answer is read as it comes. `timeout_s`: between two pieces of it."""
+        timeout = self._timeout(timeout_s)
+        with (
+            self._translated(),
+            self._client.stream(
+                method, path, params=params, json=json, timeout=timeout
+            ) as response,
+        ):
             if response.is_error:
                 response.read()
             raise_for_answer(response, self.url)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Depends, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from dlq import query
 from dlq.classify import Category
 from dlq.errors import InvalidInput
-from dlq.ledger.base import Arrival, Ledger
+from dlq.ledger.base import Arrival
 from dlq.manager.access import Admin, Operator, Viewer
 from dlq.manager.api.context import TheManager, audited, problems
 from dlq.manager.api.schemas.answers import Done
@@ -70,17 +67,39 @@ def list_messages(
     manager: TheManager,
     _: Viewer,
     where: Where,
+    request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=MAX_BATCH)] = 100,
     offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     order: Literal["oldest", "newest"] = "oldest",
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before, instead of an offset.")
+    ] = None,
 ) -> list[DeadLetterView]:
     """In order of arrival, so that pages stay where they are while more arrive.
 
-    `X-Total-Count` says how many there are in all.
+    `Link` (rel="next") leads to the next page by key, which costs the same however far one has
+    come; `X-Next-Cursor` is the cursor in it. `X-Total-Count` says how many there are in all; it
+    is left out where free text or payload fields would have to be counted one by one.
     """
-    response.headers["X-Total-Count"] = str(manager.ledger.count(where))
-    letters = manager.ledger.page(where, limit=limit, offset=offset, newest_first=order == "newest")
+    if not where.text_terms:
+        response.headers["X-Total-Count"] = str(manager.ledger.count(where))
+    is_newest_first = order == "newest"
+    if offset:
+        if cursor is not None:
+            raise InvalidInput("Expected an offset or a cursor, got both. Leave one out.")
+        letters = manager.ledger.page(
+            where, limit=limit, offset=offset, newest_first=is_newest_first
+        )
+    else:
+        page = manager.ledger.scroll(
+            where, limit=limit, cursor=cursor, newest_first=is_newest_first
+        )
+        letters = page.letters
+        if page.next_cursor is not None:
+            following = request.url.include_query_params(cursor=page.next_cursor)
+            response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+            response.headers["X-Next-Cursor"] = page.next_cursor
     return [DeadLetterView.of(letter) for letter in letters]
 
 
@@ -106,17 +125,6 @@ def publish_messages(
         results=[
             PublishResult(message_id=r.message_id, disposition=r.disposition.value) for r in results
         ],
-    )
-
-
-@router.get("/export", summary="Stream dead letters as JSON lines", responses=problems())
-def export(manager: TheManager, _: Viewer, where: Where) -> StreamingResponse:
-    """One JSON object a line, in order of arrival; `X-Total-Count` is what there was when it
-    began. Memory stays constant however many there are."""
-    return StreamingResponse(
-        _lines(manager.ledger, where),
-        media_type="application/x-ndjson",
-        headers={"X-Total-Count": str(manager.ledger.count(where))},
     )
 
 
@@ -148,9 +156,3 @@ def delete_message(manager: TheManager, principal: Admin, message_id: str) -> Do
 
 def _arrival(incoming: IncomingMessage) -> Arrival:
     return arrival_of(encode(incoming.message(), replay_id=incoming.replay_id))
-
-
-def _lines(ledger: Ledger, where: Filter) -> Iterator[bytes]:
-    for letter in ledger.iterate(where):
-        view = DeadLetterView.of(letter).model_dump(mode="json")
-        yield json.dumps(view, ensure_ascii=False).encode("utf-8") + b"\n"

@@ -13,9 +13,12 @@ from fastapi import APIRouter, Query
 from dlq.ledger.base import OutcomeCounts
 from dlq.manager.access import Admin, Viewer
 from dlq.manager.api.context import TheManager, problems
+from dlq.manager.api.groups import SHOWN
+from dlq.manager.api.schemas.bounds import MAX_BATCH
+from dlq.manager.api.schemas.groups import GroupView
 from dlq.manager.api.schemas.health import AuditView, Whoami
-from dlq.manager.api.schemas.statistics import CauseGroup, DLQStats, ErrorGroup
-from dlq.states import Outcome
+from dlq.manager.api.schemas.statistics import DLQStats, ErrorGroup, RetentionView
+from dlq.states import IN_DLQ, Outcome
 
 router = APIRouter(prefix="/dlq", tags=["statistics"])
 
@@ -38,6 +41,7 @@ def stats(manager: TheManager, _: Viewer) -> DLQStats:
         by_state={state.value: count for state, count in seen.by_state.items()},
         by_outcome=_by_outcome(manager.ledger.outcomes_by_error_type().values()),
         circuits={p.name: p.circuit.state for p in manager.ledger.providers.all(now)},
+        retention=RetentionView.of(manager.keeper.outlook),
         jobs={state.value: count for state, count in manager.ledger.jobs.counts().items()},
     )
 
@@ -51,12 +55,13 @@ def grouped(
     by: Annotated[
         Literal["error_type", "cause"], Query(description="cause: by fingerprint.")
     ] = "error_type",
-) -> list[CauseGroup] | list[ErrorGroup]:
+) -> list[GroupView] | list[ErrorGroup]:
+    """`by=cause`: the groups that are open or acknowledged, at most a thousand: see /dlq/groups."""
     if by == "cause":
-        replays = manager.ledger.outcomes_by_cause()
-        groups = manager.ledger.groups_by_cause()
-        return [CauseGroup.tell(group, replays.get(group.key)) for group in groups]
-    return [ErrorGroup.of(group) for group in manager.ledger.groups_by_error_type()]
+        now = dt.datetime.now(dt.UTC)
+        page = manager.ledger.groups.all(statuses=SHOWN, states=IN_DLQ, limit=MAX_BATCH, now=now)
+        return [GroupView.of(group) for group in page.groups]
+    return [ErrorGroup.of(group) for group in manager.ledger.groups.by_error_type()]
 
 
 @router.get("/audit", summary="Who did what", responses=problems())

@@ -21,7 +21,10 @@ class DeadLetterView(DLQMessage):
 
     state: State
     fingerprint: str = Field(description="Dead letters with the same one have one cause.")
+    group: str = Field(description="The group that its cause is in: see /dlq/groups.")
     title: str = Field(description="The cause in one line.")
+    reason: str = Field(description="What was found, in one line.")
+    rule: str = Field(description="The rule that found the category.")
     form: str = Field(description="In which form it arrived.")
     replay_count: int = Field(description="Replays made so far.")
     ingested_at: UtcDatetime
@@ -108,7 +111,10 @@ def _fields(letter: DeadLetter) -> dict[str, Any]:
         "state": letter.state,
         "category": letter.category,
         "fingerprint": letter.fingerprint,
+        "group": letter.group,
         "title": letter.title,
+        "reason": letter.reason,
+        "rule": letter.rule,
         "form": letter.form.value,
         "replay_count": letter.replay_count,
         "ingested_at": letter.ingested_at,

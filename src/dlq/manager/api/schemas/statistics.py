@@ -5,10 +5,28 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from dlq.circuit import CircuitState
-from dlq.ledger.base import Group, OutcomeCounts
+from dlq.ledger.cause_book import ErrorTypeGroup
 from dlq.manager.api.schemas.bounds import example
-from dlq.manager.api.schemas.providers import OutcomesView
+from dlq.manager.outlook import Outlook
 from dlq.message import UtcDatetime
+
+
+class RetentionView(BaseModel):
+    """What will be lost next, and what can be done; as of the last minute."""
+
+    days_left_by_age: float | None = Field(
+        description="Until the oldest dead letter has been in the DLQ for too long."
+    )
+    days_left_by_length: float | None = Field(
+        description="Until the broker's main queue is full, at the rate at which it grows."
+    )
+    next_loss_at: UtcDatetime | None
+    at_risk_count: int = Field(description="Lost by age within DLQ_RETENTION_WARN_DAYS.")
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, outlook: Outlook | None) -> RetentionView | None:
+        return None if outlook is None else cls.model_validate(outlook, from_attributes=True)
 
 
 class DLQStats(BaseModel):
@@ -39,6 +57,9 @@ class DLQStats(BaseModel):
     by_outcome: dict[str, int] = Field(description="Replays that are closed.")
     circuits: dict[str, CircuitState] = Field(description="By provider.")
     jobs: dict[str, int] = Field(description="Replay jobs, by state.")
+    retention: RetentionView | None = Field(
+        None, description="null: not known yet, or not just now."
+    )
 
 
 class ErrorGroup(BaseModel):
@@ -57,24 +78,5 @@ class ErrorGroup(BaseModel):
     last_seen: UtcDatetime
 
     @classmethod
-    def of(cls, group: Group) -> ErrorGroup:
+    def of(cls, group: ErrorTypeGroup) -> ErrorGroup:
         return cls.model_validate(group, from_attributes=True)
-
-
-class CauseGroup(ErrorGroup):
-    """Dead letters with one cause."""
-
-    fingerprint: str
-    title: str
-    category: str
-    replays: OutcomesView = Field(description="What became of replays of this cause.")
-
-    @classmethod
-    def tell(cls, group: Group, replays: OutcomeCounts | None) -> CauseGroup:
-        return cls(
-            **ErrorGroup.of(group).model_dump(),
-            fingerprint=group.key,
-            title=group.title,
-            category=group.category,
-            replays=OutcomesView.of(replays),
-        )

@@ -1,10 +1,9 @@
-"""The filter language: what is read, what is refused and where, and what is searched."""
+"""The filter language: what is read, what is refused and where, and its page."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import re
 import time
 from typing import Any
 
@@ -16,26 +15,23 @@ from dlq.errors import InvalidInput
 from dlq.query import (
     MAX_CHARS,
     AnyOf,
+    AtPath,
     Compare,
+    CompareAt,
     Contains,
     Filter,
     FilterError,
     Operator,
-    check_path,
     parse,
-    searchable,
-    value_at,
     where,
+    words_of,
 )
-from dlq.query import search as search_module
-from dlq.query.fields import FIELDS
 from dlq.states import IN_DLQ, State
-from tests.support.ledger import a_message
-from tests.support.pages import read, table_rows
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 NOV_1 = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 NOON = NOV_1 + 12 * HOUR
+RELEASE, ARTIST, BPM = ("metadata", "release"), ("payload", "artist_name"), ("payload", "bpm")
 
 
 # --- what is read ------------------------------------------------------------------------
@@ -86,6 +82,36 @@ NOON = NOV_1 + 12 * HOUR
         ("a,b", Contains("a,b")),
         ("f(x)", Contains("f(x)")),
         ("2026-11-01T12:00", Contains("2026-11-01T12:00")),
+        ("dead*", Contains("dead", is_start=True)),
+        ('-"too ma"*', Contains("too ma", negated=True, is_start=True)),
+        ('"dead*"', Contains("dead*")),
+        ("payload.track_id", Contains("payload.track_id")),
+        ("error_class:requests.HTTPError", AnyOf("error_class", ("requests.HTTPError",))),
+        ("error_class:Read*", AnyOf("error_class", starts=("Read",))),
+        ("http_status>=500", Compare("http_status", Operator.AT_LEAST, 500)),
+        ("http_status:429", Compare("http_status", Operator.EQUALS, 429)),
+        ("retry_count<3", Compare("retry_count", Operator.LESS, 3)),
+        ("is:New,regressed", AnyOf("is", ("new", "regressed"))),
+        ("-is:muted", AnyOf("is", ("muted",), negated=True)),
+        ("correlation_id:req-1,Req-2*", AnyOf("correlation_id", ("req-1",), ("Req-2",))),
+        ("routing_key:spotify.*", AnyOf("routing_key", starts=("spotify.",))),
+        ("release:2026.11", AtPath(RELEASE, ("2026.11",))),
+        ("RELEASE:2026.*", AtPath(RELEASE, starts=("2026.",))),
+        ("-release:*", AtPath(RELEASE, starts=("",), negated=True)),
+        ("payload.artist_name:Deadmau5", AtPath(ARTIST, ("Deadmau5",))),
+        ("PAYLOAD.artist_name:Dead*,Orbital", AtPath(ARTIST, ("Orbital",), ("Dead",))),
+        ('payload.artist_name:"Sigur Rós"*', AtPath(ARTIST, starts=("Sigur Rós",))),
+        ('payload.artist_name:"*",""', AtPath(ARTIST, ("*", ""))),
+        ("payload.artist_name:*", AtPath(ARTIST, starts=("",))),
+        ("payload.a.0.b-c:x", AtPath(("payload", "a", "0", "b-c"), ("x",))),
+        ('payload."release date".größe:x', AtPath(("payload", "release date", "größe"), ("x",))),
+        (r'metadata."a.\"b\\":x', AtPath(("metadata", 'a."b\\'), ("x",))),
+        ('payload."":x', AtPath(("payload", ""), ("x",))),
+        ('payload."plain":x', AtPath(("payload", "plain"), ("x",))),
+        ("metadata.spider:mixesdb", AtPath(("metadata", "spider"), ("mixesdb",))),
+        ("payload.bpm>=120", CompareAt(BPM, Operator.AT_LEAST, 120)),
+        ("-payload.bpm<-0.5", CompareAt(BPM, Operator.LESS, -0.5, negated=True)),
+        ("payload.bpm>1E+3", CompareAt(BPM, Operator.MORE, 1000.0)),
     ],
 )  # fmt: skip
 def test_a_term_is_read_as_people_mean_it(text: str, term: Any) -> None:
@@ -111,6 +137,10 @@ def test_all_terms_hold_whatever_the_spaces_between_them() -> None:
         ("failed_at<2026-11-01T01:00+01:00", "failed_at<2026-11-01T00:00:00Z"),
         ('"or" "(a)" "x:y"', '"or" "(a)" "x:y"'),
         ('service:"plain"', "service:plain"),
+        ('"dead"* "a b"*', 'dead* "a b"*'),
+        ('Payload."plain"."a b"."":x', 'payload.plain."a b"."":x'),
+        ("release:1", "metadata.release:1"),
+        ("payload.x:* payload.x>007 payload.x<1.50", "payload.x:* payload.x>7 payload.x<1.5"),
     ],
 )
 def test_a_filter_is_written_out_in_one_way(text: str, canonical: str) -> None:
@@ -174,7 +204,14 @@ def test_a_category_is_checked_also_as_a_value() -> None:
     [
         ("age>1h categry:auth", "categry", "Did you mean category"),
         ("error-type:spotify", "error-type", "Did you mean error_type"),
-        ("http_status>=500", "http_status", "Fields are error_type, category"),
+        ("artist_name:x", "artist_name", r"error_type, category, .*or payload\.artist_name"),
+        ("http_status:a", "a", "whole number"),
+        ("http_status:429,503", "503", "expected one value for http_status"),
+        ("http_status!=500", "!=", "expected -http_status:"),
+        ("is:reopened", "reopened", "expected one of new, regressed, muted"),
+        ("is>new", ">", "expected is with :, got"),
+        ("release>1", ">", "expected release with :, got"),
+        ("correlation-id:x", "correlation-id", "Did you mean correlation_id"),
         ("https://example.org", "https", "quote it"),
         ("category:auth,rate_limt", "rate_limt", "Did you mean rate_limit"),
         ("state:parkd", "parkd", "Did you mean parked"),
@@ -206,7 +243,29 @@ def test_a_category_is_checked_also_as_a_value() -> None:
         ("service:*", "*", "before the \\*"),
         ('service:""*', '""*', "before the \\*"),
         ("service:a*b", "*b", "only at the end"),
-        ("time*", "*", "wherever it stands"),
+        ("payload.x=5", "=", "expected payload.x with :, <, <=, >, >=, got '='"),
+        ("payload.x!=5", "!=", "expected -payload.x: for what it is not"),
+        ('a payload."b c"!=5', "!=", 'expected -payload."b c": for'),
+        ("payload.x>a", "a", "expected a number"),
+        ("payload.x>*", "*", "before the \\*"),
+        ("payload.x>1*", "1*", "expected a number"),
+        ("payload.x>nan", "nan", "expected a number"),
+        ("payload.x>1e999", "1e999", "expected a number"),
+        ("payload.x>1,2", "2", "expected one value for payload.x"),
+        ("payload.x:", "", "directly after ':'"),
+        ("payload.x:a,*", "*", "before the \\*"),
+        ("payload.x:*,a", "*,a", "before the \\*"),
+        ("payload.x:a*b", "*b", "only at the end"),
+        ("payload:x", "payload", "expected a path before ':'"),
+        ("a payload..x:y", "payload..x", "expected a path before ':'"),
+        ('payload."a b" x', 'payload."a b"', "expected a path and a value"),
+        ('payload."a b', 'payload."a', "expected a path and a value"),
+        (r'payload."\n":x', 'payload."', "expected a path and a value"),
+        ("ti*me", "*me", "only at the end"),
+        ("a **kwargs", "**k", "only at the end"),
+        ("*", "*", "start of a word before the \\*"),
+        ('a "!!!"*', "*", "start of a word before the \\*"),
+        ('"a"*b', "*b", "space after the closing quote"),
         ("a OR b", "OR", "comma means any of"),
         ("a and b", "and", "all terms must hold"),
         ("(a b)", "(a", "parenthesis"),
@@ -257,15 +316,23 @@ def test_no_filter_is_longer_than_can_be_read_back() -> None:
 PIECES = [
     *('"', "\\", "-", "not", " ", ",", ":", "<=", ">", "=", "*", "(", "\x00", "\u2028", "é"),
     *("state", "category", "age", "failed_at", "replay_count", "service", "group", "outcome"),
-    *("auth", "parked", "1h", "2026-11-01", "3f1c", "9999", "T24:00", "or"),
+    *("auth", "parked", "1h", "2026-11-01", "3f1c", "9999", "T24:00", "or", "payload", "."),
 ]
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
+STEPS = st.tuples(st.sampled_from(["payload", "metadata"]), NAMES, NAMES)
+NUMBERS = st.integers(-(10**18), 10**18) | st.floats(allow_nan=False, allow_infinity=False)
 TERMS = (
     st.builds(AnyOf, st.just("service"), st.tuples(NAMES), negated=st.booleans())
     | st.builds(AnyOf, st.just("id"), starts=st.tuples(NAMES.filter(bool)), negated=st.booleans())
     | st.builds(AnyOf, st.just("group"), st.tuples(NAMES))
+    | st.builds(AnyOf, st.just("correlation_id"), st.tuples(NAMES), st.tuples(NAMES.filter(bool)))
     | st.builds(Contains, NAMES.filter(bool), negated=st.booleans())
+    | st.builds(Contains, NAMES.filter(words_of), negated=st.booleans(), is_start=st.just(True))
+    | st.builds(AtPath, STEPS, st.tuples(NAMES), negated=st.booleans())
+    | st.builds(AtPath, STEPS, starts=st.tuples(NAMES), negated=st.booleans())
+    | st.builds(AtPath, STEPS, st.tuples(NAMES), starts=st.tuples(NAMES.filter(bool)))
+    | st.builds(CompareAt, STEPS, st.sampled_from(list(Operator)[1:]), NUMBERS)
     | st.builds(
         Compare,
         st.just("age"),
@@ -296,108 +363,3 @@ def test_any_text_is_a_filter_that_reads_back_or_a_filter_error(text: str) -> No
 def test_what_is_written_out_reads_back_equal(terms: tuple[Any, ...]) -> None:
     chosen = Filter(terms)
     assert parse(chosen.text()) == chosen
-
-
-# --- the page ----------------------------------------------------------------------------
-
-
-def test_the_page_has_every_field_with_its_other_names_and_choices() -> None:
-    rows = table_rows(read("docs/filters.md").partition("## Fields")[2])[1:]
-    documented = {words(row[0])[0]: (words(row[1]), words(row[2])) for row in rows}
-    assert list(documented) == [field.name for field in FIELDS]
-    for field in FIELDS:
-        also, taken = documented[field.name]
-        assert tuple(also) == field.aliases
-        assert set(field.choices) <= set(taken)
-
-
-def test_the_pages_examples_can_be_read() -> None:
-    examples = read("docs/filters.md").partition("## Terms")[0]
-    filters = [words(row[0])[0] for row in table_rows(examples)[1:]]
-    filters += re.findall(r"--where '(.*?)'", examples) + re.findall(r"'where=(.*?)'", examples)
-    assert len(filters) >= 11
-    for text in filters:
-        assert not parse(text).is_empty
-
-
-def words(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell)
-
-
-# --- paths -------------------------------------------------------------------------------
-
-
-MESSAGE = a_message(
-    "m-1",
-    correlation_id=None,
-    payload={"track_id": "t-1", "album": {"id": 7, "live": True}, "artists": ["a", {"n": 1.5}]},
-    metadata={"spider": "mixesdb", "none": None},
-)
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("payload.track_id", "t-1"),
-        ("payload.album.id", "7"),
-        ("payload.album.live", "true"),
-        ("payload.artists.0", "a"),
-        ("payload.artists.1.n", "1.5"),
-        ("metadata.spider", "mixesdb"),
-        ("source_service", "api-enrichment-pipeline"),
-        ("correlation_id", None),
-        ("metadata.none", None),
-        ("payload.album", None),
-        ("payload.artists", None),
-        ("payload.artists.2", None),
-        ("payload.artists.-1", None),
-        ("payload.artists.²", None),
-        ("payload.track_id.x", None),
-        ("payload.nothing.here", None),
-    ],
-)
-def test_a_path_leads_to_a_value_or_to_none(path: str, value: str | None) -> None:
-    assert value_at(MESSAGE, path) == value
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["", "payload", "payload.", "payload..x", ".payload", "track_id", "retry_count", "__class__",
-     "payload.x" + ".y" * 200],
-)  # fmt: skip
-def test_a_path_that_can_never_be_is_refused(path: str) -> None:
-    with pytest.raises(InvalidInput, match=r"payload\.track_id"):
-        check_path(path)
-
-
-# --- what free text is looked for in -----------------------------------------------------
-
-
-def test_title_class_id_message_and_values_are_searched_casefolded() -> None:
-    message = MESSAGE.model_copy(
-        update={"error_class": "requests.HTTPError", "error_message": "Größe überschritten"}
-    )
-    assert searchable(message, "Too BIG").split("\n") == [
-        *("too big", "requests.httperror", "m-1", "grösse überschritten"),
-        *("mixesdb", "t-1", "7", "true", "a", "1.5"),
-    ]
-
-
-def test_a_long_message_leaves_room_for_the_payload() -> None:
-    message = a_message("m-1", error_message="<html>" * 20_000, payload={"track_id": "t-1"})
-    text = searchable(message, "title")
-    assert len(text) <= search_module.MAX_CHARS
-    assert text.endswith("\nt-1")
-
-
-def test_deep_and_wide_payloads_are_bounded() -> None:
-    deep: Any = "bottom"
-    for _ in range(50_000):
-        deep = [deep]
-    wide = {str(n): "ß" * 10 for n in range(100_000)}
-    begun = time.perf_counter()
-    payloads: list[dict[str, Any]] = [{"x": deep}, wide, {"x": [[]] * 100_000}]
-    for payload in payloads:
-        message = MESSAGE.model_copy(update={"payload": payload})
-        assert len(searchable(message, "t")) <= search_module.MAX_CHARS
-    assert time.perf_counter() - begun < 1

@@ -1,0 +1,120 @@
+"""What tells two failures of one class on one code path apart; pure, never raises.
+
+Hard facts first: a code of the system that failed, the name that the program asked for and
+did not find. Else the message, less what varies in it: by the code that made it where the
+trace shows that (`raised_text.py`), else by the look of it (`levelled`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from dlq.classify import Diagnosis
+from dlq.classify.levelling import levelled
+from dlq.classify.told import code_in_words
+from dlq.classify.tracebacks import Frame
+from dlq.fingerprint.path import Origin
+from dlq.fingerprint.raised_text import text_by_source
+
+MAX_REASON_CHARS = 200
+MAX_TEXT_CHARS = 600
+MAX_LINES = 3
+
+_CODES_OF_RULES = frozenset({"errno", "lastfm", "grpc", "mysql", "broker"})
+_ERRNO = re.compile(r"\[Errno -?\d{1,5}\] ")
+_AWS = re.compile(r"An error occurred \(([A-Za-z0-9._]{1,80})\) when calling the (\w{1,80})")
+_AMQP = re.compile(r"\((\d{3})(?:,|\)) ?[\"']?([A-Z_]{4,40}) - ([^\n]{0,200})")
+_NUMBERED = re.compile(
+    r"\b(?:error|code)(?:[ _-]?(?:code|number|no))?[\"']?[^\w\n-]{0,4}(-?\d{1,5})"
+    r"(?=[:,;.)}\]\"'<]|\s*$|\s+-)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PYDANTIC = re.compile(
+    r"\d{1,6} validation errors? for ([^\n]{1,80})\n([^\n]{1,200})\n[^\n]{0,600}?\[type=(\w{1,60})"
+)
+_INDEX = re.compile(r"(?:^|(?<=\.))\d+(?:\.|$)")
+_KEY = re.compile(r"\s*'([^'\n]{1,80})'\s*|\s*\"([^\"\n]{1,80})\"\s*")
+_WORDED_KEY = re.compile(r"[a-z]{1,30}(?:_[a-z]{1,30}){1,6}|[a-z]{1,30}")
+_NO_ATTRIBUTE = re.compile(r"'?([\w.]{1,80})'? object has no attribute '([^'\n]{1,80})'")
+_PLACEHOLDER = re.compile(r"<(?:value|id|url|host|path|time|size|email|n)>")
+_DOTS = re.compile(r"…(?:[\s,:=/…-]{0,3}…)+")
+_TEXTLESS = ("RecursionError", "MemoryError", "ZeroDivisionError")  # worded by the data
+
+
+def reason_of(error_message: str, diagnosis: Diagnosis, origin: Origin) -> str:
+    """At most 200 characters, the same for all failures of one cause."""
+    text = error_message
+    if origin.section and origin.section.error_class:
+        told = origin.section.message
+        text = told if told and not error_message.startswith(told) else text  # it may be cut
+    name = origin.error_class.rpartition(".")[2]
+    reason = (
+        _code(text, error_message, diagnosis.rule)
+        or _missing_name(name, text, origin.frames)
+        or ("" if name in _TEXTLESS else _text(text, origin))
+    )
+    return _DOTS.sub("…", _PLACEHOLDER.sub("…", reason))[:MAX_REASON_CHARS].strip()
+
+
+# --- codes -------------------------------------------------------------------------------
+
+
+def _code(text: str, error_message: str, rule: str) -> str:
+    kind, _, code = rule.partition(":")
+    if kind not in _CODES_OF_RULES:
+        kind, code = code_in_words(text[:MAX_TEXT_CHARS]) or ("", "")
+    if kind in _CODES_OF_RULES:
+        return f"{kind} {code}"
+    for told in (text[:MAX_TEXT_CHARS], error_message[:MAX_TEXT_CHARS]):
+        if found := _AWS.search(told):
+            return f"{found[1]} of {found[2]}"
+        if found := _AMQP.search(told):
+            return f"{found[1]} {found[2]} {levelled(found[3])}"
+        if found := _PYDANTIC.match(told):
+            return f"{found[1]} {_INDEX.sub('', found[2])} {found[3]}"
+    return ""
+
+
+# --- names that were asked for -----------------------------------------------------------
+
+
+def _missing_name(class_name: str, text: str, frames: tuple[Frame, ...]) -> str:
+    if class_name == "KeyError":
+        found = _KEY.fullmatch(text)
+        key = (found[1] or found[2]) if found else ""
+        return f"key {key}" if key and _is_of_code(key, frames) else "key"
+    if class_name.startswith("Unicode"):
+        return text.partition(" can't ")[0][:40]
+    if class_name == "AttributeError" and (found := _NO_ATTRIBUTE.search(text[:MAX_TEXT_CHARS])):
+        # What else it is may depend on the item; that it is None is the mistake itself.
+        return f"None has no {found[2]}" if found[1] == "NoneType" else f"no attribute {found[2]}"
+    return ""
+
+
+def _is_of_code(key: str, frames: tuple[Frame, ...]) -> bool:
+    """Whether the program's code asked for this very key; it is data if it came from elsewhere.
+    Without the code, a word of lower-case letters looks like a name in code."""
+    if any(frame.source for frame in frames):
+        return any(
+            f'"{key}"' in frame.source or f"'{key}'" in frame.source for frame in frames
+        ) or ("_" in key and _WORDED_KEY.fullmatch(key) is not None)
+    return _WORDED_KEY.fullmatch(key) is not None
+
+
+# --- text --------------------------------------------------------------------------------
+
+
+def _text(text: str, origin: Origin) -> str:
+    told = None
+    if origin.was_raised_here:
+        told = text_by_source(origin.frames[-1].source, text)
+    if told is None:
+        told = levelled(_ERRNO.sub("", _first_lines(text)))
+    number = _NUMBERED.search(text[:MAX_TEXT_CHARS])
+    if number:
+        return f"error {number[1]}: {told}"
+    return told
+
+
+def _first_lines(text: str) -> str:
+    return "\n".join(text.strip()[:MAX_TEXT_CHARS].splitlines()[:MAX_LINES])

@@ -1,0 +1,1 @@
+"""Causes against which the rules may be looked at."""

@@ -1,0 +1,114 @@
+"""Makes causes fail and sends each failure down the path that the product sends it.
+
+Exception -> `dlq.client` builds the dead letter -> the wire -> `dlq.manager` reads it. What
+comes out is compared with the label in `report.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dlq.classify import Category, diagnose, diagnose_text
+from dlq.client.build import dead_letter
+from dlq.client.failure import Failure
+from dlq.manager.arrivals import arrival_of
+from dlq.message import encode
+from tests.corpus.book import Cause
+from tests.corpus.parts import Ways
+from tests.corpus.variation import Variation
+from tests.corpus.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One case, as the ledger would have it, and its category from its text alone."""
+
+    case: str
+    cause: str
+    expected: Category
+    category: Category
+    rule: str
+    fingerprint: str
+    title: str
+    message: str
+    error_class: str
+    category_of_text: Category
+    rule_of_text: str
+
+
+class NothingRaised(AssertionError):
+    """A case came through without an exception: the corpus itself is at fault."""
+
+
+def run(causes: Iterable[Cause], ways: Ways, world: World) -> Iterator[Result]:
+    """One result for each variation of each cause, in order.
+
+    Raises:
+        NothingRaised: a function that was to fail returned.
+    """
+    # Not in the main thread: there asyncio.run() would look at the signal handlers each time.
+    with _quiet(), ThreadPoolExecutor(max_workers=1) as thread:
+        for cause in causes:
+            for index in range(cause.variations):
+                yield thread.submit(_result, cause, index, ways, world).result()
+
+
+def _result(cause: Cause, index: int, ways: Ways, world: World) -> Result:
+    variation = Variation(cause.name, index)
+    error = _raised(cause, variation, ways, world)
+    item = {"id": variation.id, "title": variation.title, "artist_name": variation.artist}
+    letter = dead_letter(
+        Failure(item, error, retry_count=3, error_type=cause.error_type),
+        source_service="enrichment",
+        same_as=None,
+    )
+    arrival = arrival_of(encode(letter))
+    told = diagnose_text(letter.error_message, error_type=letter.error_type)
+    return Result(
+        case=f"{cause.name}#{index}",
+        cause=cause.name,
+        expected=cause.category,
+        category=Category(arrival.category),
+        rule=diagnose(error, error_type=cause.error_type).rule,
+        fingerprint=arrival.fingerprint,
+        title=arrival.title,
+        message=letter.error_message,
+        error_class=letter.error_class or "",
+        category_of_text=told.category,
+        rule_of_text=told.rule,
+    )
+
+
+def _raised(cause: Cause, variation: Variation, ways: Ways, world: World) -> BaseException:
+    """What the cause raises, its trace beginning in the application."""
+    function = cause.app.function(cause.function, variation.index)
+    arguments = cause.setting(world, variation)
+    app, name = ways[variation.index % len(ways)]
+    call = app.function(name, variation.index)
+    try:
+        call(function, arguments)
+    except Exception as error:
+        trace = error.__traceback__
+        return error.with_traceback(trace.tb_next if trace else None)
+    raise NothingRaised(f"expected {cause.name}#{variation.index} to raise, it returned")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries warn and log about what was done to them; that is not the subject here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+            gc.collect()  # what applications left open warns here, not in a later test
+    finally:
+        logging.disable(before)

@@ -1,0 +1,1 @@
+"""Causes that measure: whoever writes rules does not read these."""
