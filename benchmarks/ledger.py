@@ -27,7 +27,7 @@ from benchmarks.databases import Database, database
 from benchmarks.dead_letters import Plan
 from benchmarks.filling import Episodes, Filled, episodes_of, fill_to, marks_of
 from benchmarks.measuring import SAMPLES, Timing, markdown, milliseconds, ratio, timing
-from benchmarks.operations import CLAIM_SAMPLES, Known, claims, deletes, reads
+from benchmarks.operations import Known, claims, deletes, reads
 from dlq.ledger import ReplayRules, open_ledger
 from dlq.ledger.base import Ledger
 from dlq.pace import Limit, Limits

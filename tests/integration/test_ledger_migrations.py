@@ -75,6 +75,7 @@ def test_partial_indexes_are_built_as_the_schema_says(empty_url: str) -> None:
 
 
 EXPECTED_CONDITIONS = {
+    "ix_audit_marking": ("'group_merge'", "'group_came_back'"),
     "ix_dead_letters_elsewhere": ("'scheduled'", "'parked'", "'replaying'"),
     "ix_dead_letters_deleted": ("'deleted'",),
     "ix_dead_letters_unplanned": ("NULL", "'replaying'", "'parked'"),

@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dlq.classify import Category
+from dlq.classify.ruleset import load_rules, shipped_rules, use_rules
 from dlq.cli import main
 from dlq.fingerprint import cause
 from dlq.ledger import open_ledger
@@ -31,6 +32,7 @@ from tests.support.manager import ManagerProcess
 from tests.support.screen import Screen
 
 BASE = "http://127.0.0.1:8024"
+OWN_RULE = 'category = "auth"\nprovider = "spotify"\nwords = ["too many requests"]\n'
 OLD_A, OLD_B = "a" * 16, "b" * 16
 
 
@@ -114,6 +116,24 @@ def test_a_corrected_category_is_no_change_and_holds_afterwards(
     assert (change.kind, change.kept_groups, change.left_marks) == (Kind.RENAME, (group,), ())
     assert {letter.category for letter in ledger.iterate(parse("state:all"))} == {"auth"}
     assert regrouped(ledger).changes == ()
+
+
+def test_a_rule_of_ones_own_holds_for_what_is_stored_once_it_is_regrouped(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    captured = a_message(error_message="429 Too Many Requests", category="rate_limit")
+    ledger.ingest([*arrivals(2), arrival_of(encode(captured))])
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "locked-out"\n' + OWN_RULE)
+    use_rules(load_rules(rules))
+    try:
+        [change] = regrouped(ledger).changes
+    finally:
+        use_rules(shipped_rules())
+    assert (change.kind, change.moved) == (Kind.CATEGORY, 3)
+    assert {(letter.category, letter.rule) for letter in ledger.iterate(parse("state:all"))} == {
+        ("auth", "own:locked-out")
+    }
 
 
 def test_marks_that_stay_behind_at_a_split_are_named(ledger: Ledger) -> None:

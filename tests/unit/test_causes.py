@@ -197,6 +197,7 @@ SAME_TEXT = (
         "track So What? has no isrc",
         "track 7 Rings has no isrc",
     ),
+    ("Bad includes: lyrics is not a valid include", "Bad includes: moods is not a valid include"),
     ("No match for Björk - Army of Me", "No match for AC/DC - T.N.T. (Live)"),
     ('bad answer {"id": 5, "name": "x"}', 'bad answer {"id": 77, "tags": ["a", "b"]}'),
     ("Command '['ffmpeg', '-i', 'a b.mp3']' died", "Command '['sox', 'x']' died"),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
+import plistlib
+import sqlite3
+import tarfile
+import tomllib
 import traceback
 import urllib.error
+import wave
 import xml.etree.ElementTree as ElementTree
+import zlib
+from collections.abc import Callable
 
 import asyncpg
 import botocore.exceptions
@@ -72,6 +83,8 @@ ERRORS: list[tuple[str, Exception]] = [
     ("invalid_data", botocore.exceptions.ParamValidationError(report="Missing: Bucket")),
     # spotipy
     ("rate_limit", _spotify(429, "Max Retries", "too many 429 error responses")),
+    ("server_error", _spotify(429, "Max Retries", "too many 500 error responses")),
+    ("timeout", _spotify(429, "Max Retries", "too many 504 error responses")),
     ("auth", _spotify(401, "The access token expired")),
     ("auth", spotipy.SpotifyOauthError("error: invalid_client", error="invalid_client")),
     ("not_found", _spotify(404, "Resource not found")),
@@ -84,6 +97,8 @@ ERRORS: list[tuple[str, Exception]] = [
     ("timeout", musicbrainzngs.NetworkError(cause=TimeoutError("timed out"))),
     ("auth", musicbrainzngs.AuthenticationError(cause=None)),
     ("bug", musicbrainzngs.UsageError("set a user agent")),
+    ("bug", musicbrainzngs.InvalidIncludeError("Bad includes", "songs is not a valid include")),
+    ("auth", musicbrainzngs.UsageError("authorization required; use auth(user, pass) first")),
     # pylast
     ("rate_limit", _lastfm("29", "Rate limit exceeded")),
     ("auth", _lastfm("9", "Invalid session key")),
@@ -101,6 +116,9 @@ ERRORS: list[tuple[str, Exception]] = [
     ("server_error", redis.exceptions.ReadOnlyError("You can't write against a read only replica")),
     ("resource", redis.exceptions.OutOfMemoryError("command not allowed")),
     ("resource", redis.exceptions.MaxConnectionsError("Too many connections")),
+    ("not_found", redis.exceptions.NoScriptError("No matching script. Please use EVAL.")),
+    ("not_found", redis.exceptions.ResponseError("NOSCRIPT No matching script.")),
+    ("server_error", redis.exceptions.ResponseError("BUSY Redis is busy running a script.")),
     ("bug", redis.exceptions.ResponseError("unknown command 'FOO'")),
     # databases
     ("network", asyncpg.InterfaceError("connection is closed")),
@@ -176,3 +194,103 @@ def test_a_class_that_says_rate_limit_stands_whatever_it_was_raised_from() -> No
     error = SpotifyRateLimited("wait")
     error.__cause__ = _spotify(503, "Service unavailable")
     assert diagnose(error).category == "rate_limit"
+
+
+# --- readers of files and media ----------------------------------------------------------
+
+JUNK = b"junk" * 200
+READERS: list[Callable[[], object]] = [
+    lambda: wave.Wave_read(io.BytesIO(JUNK)),
+    lambda: tarfile.TarFile(fileobj=io.BytesIO(JUNK)),
+    lambda: zlib.decompress(JUNK),
+    lambda: zlib.decompress(zlib.compress(JUNK)[:-5]),
+    lambda: gzip.decompress(JUNK),
+    lambda: gzip.decompress(gzip.compress(JUNK)[:-9]),
+    lambda: lzma.decompress(JUNK),
+    lambda: bz2.decompress(JUNK),
+    lambda: plistlib.loads(JUNK),
+    lambda: tomllib.loads("a = "),
+]
+
+
+def _raised(call: Callable[[], object]) -> Exception:
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("expected an error")
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_what_a_reader_refuses_is_invalid_data(read: Callable[[], object]) -> None:
+    found = diagnose(_raised(read))
+    assert found.category == "invalid_data", found.rule
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("aifc.Error", "not an AIFF or AIFF-C file"),
+        ("sunau.Error", "unknown encoding"),
+        ("PIL.UnidentifiedImageError", "cannot identify image file <_io.BytesIO object>"),
+        ("mutagen.id3._util.ID3NoHeaderError", "'a.mp3' doesn't start with an ID3 tag"),
+        ("mutagen.flac.FLACNoHeaderError", ""),
+        ("audioread.ffdec.UnsupportedError", ""),
+        ("ffmpeg._run.Error", "ffmpeg error (see stderr output for detail)"),
+        ("zstandard.ZstdError", "zstd decompress error: Unknown frame descriptor"),
+        ("pyarrow.lib.ArrowInvalid", "Parquet magic bytes not found in footer"),
+        ("pypdf.errors.PdfReadError", "EOF marker not found"),
+        ("OSError", "Unable to open file (file signature not found)"),
+    ],
+)
+def test_readers_are_known_by_name(name: str, text: str) -> None:
+    assert diagnose_text(text, error_class=name).category == "invalid_data"
+
+
+# --- what only leans to a bug ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("category", "text"),
+    [
+        ("not_found", "no track called 'Timeout' by Invalid"),
+        ("not_found", 'the catalogue has no label named "Forbidden"'),
+        ("not_found", "artist 'x' not found"),
+        ("bug", "unknown encoding: klingon"),
+        ("bug", "<ContextVar name='session' at 0x7f3a>"),
+        ("bug", ""),
+    ],
+)
+def test_of_a_lookup_error_the_words_decide(category: str, text: str) -> None:
+    assert diagnose(LookupError(text)).category == category
+
+
+def test_an_index_or_a_key_stays_a_bug_whatever_it_says() -> None:
+    assert diagnose(KeyError("not found")).category == "bug"
+    assert diagnose(IndexError("no such track")).category == "bug"
+
+
+@pytest.mark.parametrize("value", [{}, [1], object()])
+def test_an_object_that_a_driver_cannot_bind_is_a_bug(value: object) -> None:
+    with sqlite3.connect(":memory:") as db:
+        found = diagnose(_raised(lambda: db.execute("SELECT ?", (value,))))
+    db.close()
+    assert (found.category, found.rule) == ("bug", "words:error binding parameter")
+    adapting = psycopg.ProgrammingError("cannot adapt type 'dict' using placeholder '%s'")
+    assert diagnose(adapting).category == "bug"
+
+
+def test_a_column_that_sqlite_does_not_have_is_a_bug() -> None:
+    with sqlite3.connect(":memory:") as db:
+        db.execute("CREATE TABLE plays (id)")
+        found = diagnose(_raised(lambda: db.execute("INSERT INTO plays (n) VALUES (1)")))
+    db.close()
+    assert found.category == "bug", found.rule
+
+
+def test_the_status_that_a_client_gave_up_at_is_reported() -> None:
+    found = diagnose(_spotify(429, "Max Retries", "too many 503 error responses"))
+    assert (found.http_status, found.rule) == (503, "status:503")
+    cause = "ResponseError('too many 502 error responses')"
+    wrapped = f"Max retries exceeded with url: /v1/x (Caused by {cause})"
+    assert diagnose_text(wrapped, http_status=429).http_status == 502

@@ -73,6 +73,8 @@ def test_help_tells_first_steps_and_exit_codes(capsys: pytest.CaptureFixture[str
         *("topology show", "topology apply", "jobs", "jobs show", "jobs follow", "jobs pause"),
         *("jobs resume", "jobs cancel", "jobs repeat", "providers", "providers mended"),
         *("policy check", "policy show", "policy rehearse"),
+        *("purge", "regroup", "backup", "restore", "rebuild", "groups show", "groups merge"),
+        *("groups split", "groups note", "groups mute", "groups category", "groups fixed"),
     ],
 )
 def test_each_command_teaches_with_an_example(
@@ -160,7 +162,7 @@ def test_an_export_is_the_same_with_and_without_json(
             shown = capsys.readouterr()
             assert shown.out.splitlines() == LETTERS
             assert shown.err == "Exported 2.\n"
-            assert run("export", "--output", str(target), *options) == 0
+            assert run("export", "--force", "--output", str(target), *options) == 0
             assert capsys.readouterr().out == ""
             assert target.read_text().splitlines() == LETTERS
 

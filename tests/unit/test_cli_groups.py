@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dlq.cli import main
+from dlq.cli.group_api import GroupManager
 from dlq.cli.group_tables import GROUPS, group_row, marks, sparkline
 from dlq.cli.output import print_table
 from dlq.cli.regroup import CHANGES
@@ -161,7 +162,7 @@ def test_a_trend_is_a_bar_a_count(counts: list[int], shown: str) -> None:
         ({}, ""),
         ({"is_new": True}, "NEW"),
         ({"came_back_at": ago(), "status": "muted"}, "BACK muted"),
-        ({"came_back_at": ago(), "status": "acknowledged"}, "acknowledged"),
+        ({"came_back_at": ago(), "status": "acknowledged"}, "ack"),
     ],
 )
 def test_marks_tell_what_is_new_and_what_came_back(changes: dict[str, Any], shown: str) -> None:
@@ -535,3 +536,31 @@ def test_one_that_ends_early_says_how_far_it_came(
     manager.streams = [[*TRIED[:2], *moving, *end]]
     assert run("regroup", "--yes") == code
     assert said in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_what_is_moved_and_says_that_running_again_goes_on(
+    manager: FakeGroups, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manager.streams = [DONE]
+    read = GroupManager._event
+
+    def pressed(self: GroupManager, line: str) -> dict[str, Any]:
+        event = read(self, line)
+        if "report" in event:
+            raise KeyboardInterrupt
+        return event
+
+    monkeypatch.setattr(GroupManager, "_event", pressed)
+    assert run("regroup", "--yes") == 130
+    assert "Interrupted. At least 130 dead letters moved, which stays so" in (
+        said := capsys.readouterr().err
+    )
+    assert "Run it again: it goes on with what is left." in said
+
+
+def test_what_is_no_manager_is_told(
+    manager: FakeGroups, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manager.answers["/dlq/groups"] = {"not": "a list"}
+    assert run("groups") == 3
+    assert "is not a DLQ manager" in capsys.readouterr().err

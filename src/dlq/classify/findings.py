@@ -18,7 +18,7 @@ from dlq.classify.rulefile import Weight
 from dlq.classify.rules import CATEGORIES, Category
 from dlq.classify.ruleset import Rules, last_name
 from dlq.classify.tracebacks import Link
-from dlq.classify.wording import status_in_words, words_of
+from dlq.classify.wording import retried_status, status_in_words, words_of
 
 _BROKER_DEATH = re.compile(r"dead-lettered it from queue '[^']*': (\w{1,40})")
 _LASTFM_CODE = re.compile(
@@ -84,7 +84,7 @@ class _Scales:
         """The finding for one exception by itself."""
         by_class = self._by_classes(evidence.classes, evidence)
         if by_class is not None and by_class.weight is Weight.DECISIVE:
-            return by_class
+            return self._refined(by_class)
         return (
             self._by_code(evidence)
             or self._by_status(evidence)
@@ -119,13 +119,20 @@ class _Scales:
         if category is None:
             return None
         rule = f"{kind}:{code}"
-        if refined := self.rules.code_refinements.get(rule):
-            phrase = self.rules.phrases.first_in(words_of(evidence.text), (refined,))
-            category, rule = (refined, f"{rule}+{phrase.text}") if phrase else (category, rule)
-        return Finding(category, Weight.DECISIVE, rule, evidence, evidence.status)
+        return self._refined(Finding(category, Weight.DECISIVE, rule, evidence, evidence.status))
+
+    def _refined(self, found: Finding) -> Finding:
+        """A few classes and codes are refined by the words that they come with."""
+        refined = self.rules.rule_refinements.get(found.rule)
+        if refined is None:
+            return found
+        phrase = self.rules.phrases.first_in(words_of(found.evidence.text), (refined,))
+        if phrase is None:
+            return found
+        return replace(found, category=refined, rule=f"{found.rule}+{phrase.text.strip()}")
 
     def _by_status(self, evidence: Evidence) -> Finding | None:
-        status, weight = evidence.status, Weight.DECISIVE
+        status, weight = retried_status(evidence.text) or evidence.status, Weight.DECISIVE
         if status is None:
             status, weight = status_in_words(evidence.text), Weight.TELLING
         if status is None:

@@ -21,7 +21,8 @@ _QUOTED = re.compile(
 )
 _MAY_BE_QUOTED = re.compile("[\"'`“„”‟«‹»›‘‚「『《〈【]")
 _CODE_WORD = re.compile(
-    r"(?:argument|attribute|column|constraint|field|function|import|index|method|module|(?<!host )named?"
+    r"(?:argument|attribute|column|constraint|field|function|import|index|method|module"
+    r"|(?<!host )named?"
     r"|operator|option|parameter|property|relation|schema|sequence|table|type|variable)s? ?:? ?$",
     re.IGNORECASE,
 )
@@ -49,6 +50,7 @@ _LABELLED_VALUE = re.compile(
     r"(?:_\w{1,20})?\s?[:=]\s?)(?![<(\[{])[^,;:()\n<]{1,100}",
     re.IGNORECASE,
 )
+_INVALID = re.compile(r"(?<![\w.<-])[\w.-]{1,60}(?= is not a valid )")
 _PAIR = re.compile(r"\b((?i:for|of)) [^\n:;(]{1,80}? - [^\n:;(]{1,80}(?:\([^)\n]{0,60}\))?")
 _PROPER = r"(?:[A-Z\u00c0-\u00de\u0250-\u1fff\u2c00-\uffff][^\s,;:()<>\"]{0,40})"
 _ACRONYM_OR_CALL = r"[A-Z]{2,}\b|[\w.]{1,60}\("
@@ -106,6 +108,11 @@ _NUMBER_AND_UNIT = re.compile(r"<n> ?([a-zµμ]{1,7})\b", re.IGNORECASE)
 _PADDING = re.compile(r"(?<=<id>)={1,2}(?!\w)")  # of base64
 _RUN = re.compile(r"(<\w+>)(?:[\s,:=/+-]{0,3}\1)+")
 _TOKEN_CHARS = 20
+_BY_SIGN = (
+    (" is not a valid ", _INVALID, "<value>"),
+    (" - ", _PAIR, r"\1 <value>"),
+)
+"""What only a text with this sign in it can hold: most texts are spared the search."""
 
 
 def levelled(text: str) -> str:
@@ -114,7 +121,23 @@ def levelled(text: str) -> str:
     They are `<value>` (quoted or labelled), `<n>`, `<id>`, `<time>`, `<size>`, `<host>`,
     `<url>`, `<path>`, `<email>`. At most `MAX_LEVELLED_CHARS`; `levelled` of it is itself.
     """
-    text = text[:MAX_CHARS]
+    text = _without_quotes(_without_structures(text[:MAX_CHARS]))
+    if ":" in text or "=" in text:
+        text = _LABELLED_VALUE.sub(r"\1<value>", text)
+    for sign, pattern, level in _BY_SIGN:
+        if sign in text:
+            text = pattern.sub(level, text)
+    text = _CHUNK.sub(_chunk, text)
+    if _MAY_BE_NAMED.search(text):
+        text = _NAMED.sub(r"\1 <value>", text)
+    if "<" in text:
+        text = _NUMBER_AND_UNIT.sub(_unit, _PADDING.sub("", text))
+        text = _RUN.sub(r"\1", text)
+    return " ".join(text.split())[:MAX_LEVELLED_CHARS]
+
+
+def _without_structures(text: str) -> str:
+    """Less statements, commands, objects and URLs, whatever they hold."""
     text = _STATEMENT.sub("", text)
     if "[" in text:
         text = _INPUT_VALUE.sub("input_value=<value>, input_type", text)
@@ -125,19 +148,11 @@ def levelled(text: str) -> str:
         text = _without_objects(text)
     if "/" in text:
         text = _URL_PATH.sub("url: <url>", _URL.sub("<url>", text))
-    if _MAY_BE_QUOTED.search(text):
-        text = _QUOTED.sub(_quoted, text)
-    if ":" in text or "=" in text:
-        text = _LABELLED_VALUE.sub(r"\1<value>", text)
-    if " - " in text:
-        text = _PAIR.sub(r"\1 <value>", text)
-    text = _CHUNK.sub(_chunk, text)
-    if _MAY_BE_NAMED.search(text):
-        text = _NAMED.sub(r"\1 <value>", text)
-    if "<" in text:
-        text = _NUMBER_AND_UNIT.sub(_unit, _PADDING.sub("", text))
-        text = _RUN.sub(r"\1", text)
-    return " ".join(text.split())[:MAX_LEVELLED_CHARS]
+    return text
+
+
+def _without_quotes(text: str) -> str:
+    return _QUOTED.sub(_quoted, text) if _MAY_BE_QUOTED.search(text) else text
 
 
 def _without_objects(text: str) -> str:

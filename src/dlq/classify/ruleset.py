@@ -31,7 +31,7 @@ class Rules:
     category_reasons: Mapping[Category, str]
     statuses: Mapping[int, Category]
     refinements: Mapping[int, frozenset[Category]]
-    code_refinements: Mapping[str, Category]  # by `kind:code`
+    rule_refinements: Mapping[str, Category]  # by the name of a rule
     quota_statuses: frozenset[int]
     codes: Mapping[str, Mapping[str, Category]]  # by kind: errno, sqlstate, lastfm …
     lastfm_names: Mapping[int, str]
@@ -65,8 +65,11 @@ class Rules:
         return self.seen_classes[name]
 
     def of_module(self, name: str) -> Category | None:
-        """Of a class by the library that defines it."""
-        return self.class_modules.get(name.rpartition(".")[0])
+        """Of a class by the module that defines it, or the nearest package around that."""
+        module = name.rpartition(".")[0]
+        while module and module not in self.class_modules:
+            module = module.rpartition(".")[0]
+        return self.class_modules.get(module)
 
     def sentence_for(self, rule: str) -> str | None:
         """The sentence of the first reason that lists `rule`."""
@@ -113,7 +116,7 @@ def shipped_rules() -> Rules:
         category_reasons=file.category_reasons(),
         statuses={int(status): c for status, c in file.inverted("status").items()},
         refinements=file.gathered("status_refined"),
-        code_refinements=file.inverted("code_refined"),
+        rule_refinements=file.inverted("rule_refined"),
         quota_statuses=frozenset(file.gathered("quota_header")),
         codes={
             "lastfm": {str(number): category for number, (category, _) in lastfm.items()},

@@ -17,7 +17,7 @@ MAX_CHARS = 1500
 _ITEM = r"(?:track|artist|title|album|song|name|query|item|label|release|recording|playlist|file)"
 _NAMED_THING = (
     r"(?:arg|argument|attribute|by|column|constraint|database|exchange|field|float|for|host|index|key"
-    r"|keyword|module|of|parameter|queue|relation|role|schema|table|user|value|base 10"
+    r"|called|keyword|module|named|of|parameter|queue|relation|role|schema|table|user|value|base 10"
     r"|about|after|before|from|in|on|to|while|(?:analys|enrich|fetch|import|load|match|process"
     r"|search|skipp?|sync|updat)(?:e|ed|ing)?)"
 )
@@ -76,6 +76,13 @@ _LEAD = re.compile(
 _ITEM_LEAD = re.compile(rf"\b(?:{_ITEM}|id|row|line|page|port|attempt|number)\W{{0,3}}$")
 _AFTER_LEAD = re.compile(r"\W*$|\s*[.,;:)\]}\"'-]|\s+(?:for|from|on|when|while|error|response)\b")
 _UNIT = re.compile(r"\s*(?:ms|s|sec\w*|min\w*|[kmg]?b|bytes?|items?|tracks?|rows?|times|of|/|%)\b")
+_RETRIED = re.compile(r"\btoo many ([45]\d\d) error responses\b")
+
+
+def retried_status(text: str) -> int | None:
+    """The status that urllib3 gave up at; what wraps it may make up another (spotipy: 429)."""
+    found = _RETRIED.search(text[:MAX_CHARS])
+    return int(found[1]) if found else None
 
 
 def status_in_words(text: str) -> int | None:

@@ -17,11 +17,11 @@ GROUPS = (
     Column("GROUP", whole=True),
     Column("COUNT", right=True, whole=True),
     Column("LAST 24 H", whole=True, from_width=110),
-    Column("24 H", right=True, whole=True, from_width=96),
+    Column("24 H", right=True, whole=True, from_width=130),
     Column("LAST SEEN", right=True, whole=True, from_width=72),
-    Column("OK", right=True, whole=True, from_width=80),
+    Column("OK", right=True, whole=True, from_width=90),
     Column("MARKS", whole=True, widest=14),
-    Column("CATEGORY", whole=True, widest=14, from_width=130),
+    Column("CATEGORY", whole=True, widest=14, from_width=150),
     Column("CAUSE"),
 )
 TYPES = (
@@ -55,10 +55,10 @@ def sparkline(counts: Sequence[int]) -> str:
 
 
 def marks(group: dict[str, Any]) -> str:
-    """`NEW`, `BACK`, and its status if it is not open."""
+    """`NEW`, `BACK`, and its status if it is not open, as the command that sets it is named."""
     told = [word for word, holds in (("NEW", group["is_new"]), ("BACK", _is_back(group))) if holds]
     if group["status"] != "open":
-        told.append(group["status"])
+        told.append("ack" if group["status"] == ACKNOWLEDGED else group["status"])
     return " ".join(told)
 
 

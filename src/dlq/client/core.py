@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlq.classify import load_rules, use_rules
 from dlq.client.build import dead_letter, failed_again, fitting_wire, program_name
 from dlq.client.courier import Courier, OpenPublisher, open_publisher
 from dlq.client.describe import message_of, told
@@ -24,7 +25,7 @@ from dlq.client.flood import FloodHook, FloodWatch
 from dlq.client.handling import Handling, handling_of
 from dlq.client.receipt import Custody, Receipt
 from dlq.client.steps import Steps
-from dlq.errors import InvalidInput, SpoolError
+from dlq.errors import InvalidInput, SettingsError, SpoolError
 from dlq.message import DLQMessage, WireMessage, new_message_id
 from dlq.settings import Settings, without_password
 
@@ -63,6 +64,7 @@ class Core:
         open_publisher: OpenPublisher = open_publisher,
     ) -> None:
         self._settings = settings
+        _take_rules(settings)
         self._source_service = source_service or program_name()
         self._on_flood = on_flood
         self._open_publisher = open_publisher
@@ -171,3 +173,14 @@ def _close(processes: dict[int, _Process], timeout_s: float) -> None:
     process = processes.pop(os.getpid(), None)
     if process is not None:
         process.courier.close(timeout_s)
+
+
+def _take_rules(settings: Settings) -> None:
+    """The installation's own rules. Without them a failure is still captured, and the manager
+    looks at it again with its own."""
+    if settings.rules_file is None:
+        return
+    try:
+        use_rules(load_rules(settings.rules_file))
+    except SettingsError as error:
+        logger.error("The shipped classification rules are used: %s", error)

@@ -12,7 +12,6 @@ import re
 from dlq.classify import Diagnosis
 from dlq.classify.levelling import levelled
 from dlq.classify.told import code_in_words
-from dlq.classify.tracebacks import Frame
 from dlq.fingerprint.path import Origin
 from dlq.fingerprint.raised_text import text_by_source
 
@@ -22,6 +21,10 @@ MAX_LINES = 3
 
 _CODES_OF_RULES = frozenset({"errno", "lastfm", "grpc", "mysql", "broker"})
 _ERRNO = re.compile(r"\[Errno -?\d{1,5}\] ")
+_HTTP_LINE = re.compile(
+    r"\d{3} (?:Client|Server) Error: [^\n]{0,100}? for url: \S{0,2000}\s*$"
+    r"|(?:Client|Server) error '[^'\n]{0,100}' for url "
+)
 _AWS = re.compile(r"An error occurred \(([A-Za-z0-9._]{1,80})\) when calling the (\w{1,80})")
 _AMQP = re.compile(r"\((\d{3})(?:,|\)) ?[\"']?([A-Z_]{4,40}) - ([^\n]{0,200})")
 _NUMBERED = re.compile(
@@ -47,10 +50,12 @@ def reason_of(error_message: str, diagnosis: Diagnosis, origin: Origin) -> str:
     if origin.section and origin.section.error_class:
         told = origin.section.message
         text = told if told and not error_message.startswith(told) else text  # it may be cut
+    if diagnosis.http_status is not None and _HTTP_LINE.match(text):
+        return ""  # it says the status again, and the URL
     name = origin.error_class.rpartition(".")[2]
     reason = (
         _code(text, error_message, diagnosis.rule)
-        or _missing_name(name, text, origin.frames)
+        or _missing_name(name, text, origin)
         or ("" if name in _TEXTLESS else _text(text, origin))
     )
     return _DOTS.sub("…", _PLACEHOLDER.sub("…", reason))[:MAX_REASON_CHARS].strip()
@@ -78,11 +83,11 @@ def _code(text: str, error_message: str, rule: str) -> str:
 # --- names that were asked for -----------------------------------------------------------
 
 
-def _missing_name(class_name: str, text: str, frames: tuple[Frame, ...]) -> str:
+def _missing_name(class_name: str, text: str, origin: Origin) -> str:
     if class_name == "KeyError":
         found = _KEY.fullmatch(text)
         key = (found[1] or found[2]) if found else ""
-        return f"key {key}" if key and _is_of_code(key, frames) else "key"
+        return f"key {key}" if key and _is_of_code(key, origin) else "key"
     if class_name.startswith("Unicode"):
         return text.partition(" can't ")[0][:40]
     if class_name == "AttributeError" and (found := _NO_ATTRIBUTE.search(text[:MAX_TEXT_CHARS])):
@@ -91,14 +96,14 @@ def _missing_name(class_name: str, text: str, frames: tuple[Frame, ...]) -> str:
     return ""
 
 
-def _is_of_code(key: str, frames: tuple[Frame, ...]) -> bool:
-    """Whether the program's code asked for this very key; it is data if it came from elsewhere.
-    Without the code, a word of lower-case letters looks like a name in code."""
-    if any(frame.source for frame in frames):
-        return any(
-            f'"{key}"' in frame.source or f"'{key}'" in frame.source for frame in frames
-        ) or ("_" in key and _WORDED_KEY.fullmatch(key) is not None)
-    return _WORDED_KEY.fullmatch(key) is not None
+def _is_of_code(key: str, origin: Origin) -> bool:
+    """Whether the program's code asked for this very key; it is data if it came from elsewhere."""
+    shown = [frame.source for frame in origin.frames if frame.source]
+    if any(f'"{key}"' in source or f"'{key}'" in source for source in shown):
+        return True
+    # Code that looks nothing up is not that of the running release: like none.
+    is_known = bool(shown) and not (origin.was_raised_here and "[" not in shown[-1])
+    return _WORDED_KEY.fullmatch(key) is not None and ("_" in key or not is_known)
 
 
 # --- text --------------------------------------------------------------------------------

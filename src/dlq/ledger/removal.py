@@ -31,7 +31,8 @@ def empty(
     ids = [row.id for row in rows]
     if not ids:
         return
-    word_index.unindex(connection, entries_of(connection, ids))
+    if connection.dialect.name == "sqlite":
+        word_index.unindex(connection, entries_of(connection, ids))
     connection.execute(
         update(dead_letters)
         .where(dead_letters.c.id.in_(ids))
@@ -40,7 +41,6 @@ def empty(
             updated_at=now,
             next_replay_at=None,
             error_type="",
-            cause_id=None,
             shape_id=None,
             retry_after_s=None,
             plan=None,
@@ -49,6 +49,7 @@ def empty(
             unsettled_until=None,
             latest_wire=None,
             edited_wire=None,
+            words=None,
             wire=b"",
         )
     )

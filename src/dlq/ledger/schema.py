@@ -28,6 +28,7 @@ from sqlalchemy import (
     bindparam,
 )
 
+from dlq.ledger.cause_book import MARKING
 from dlq.ledger.columns import CleanText, Instant, MessageId, Name, RowId, WordHashes
 from dlq.states import IN_DLQ, State
 
@@ -51,7 +52,7 @@ dead_letters = Table(
     Column("failed_at", Instant, nullable=False),  # the newest failure
     Column("ingested_at", Instant, nullable=False),
     # Not as foreign keys: their checks, row by row, would cost an ingest a third.
-    Column("cause_id", Integer),  # None: deleted
+    Column("cause_id", Integer),  # None: deleted before there were causes
     Column("shape_id", Integer),  # that `wire` is packed with, if any
     Column("service_id", Integer, nullable=False),
     Column("retry_count", Integer, nullable=False),
@@ -539,12 +540,22 @@ _partial(
     job_items.c.dead_letter_id,
     where=job_items.c.canary,
 )
+# What a job names must not be forgotten before it.
+Index("ix_job_items_dead_letter_id", job_items.c.dead_letter_id)
 # How many came back of late.
 _partial(
     "ix_job_items_done_at",
     job_items.c.job_id,
     job_items.c.done_at,
     where=job_items.c.done_at.is_not(None),
+)
+
+# What was said of one group.
+_partial(
+    "ix_audit_marking",
+    audit.c.target,
+    audit.c.id,
+    where=spelled(audit.c.action, *MARKING),
 )
 
 # The edits of one dead letter, in order; and no number twice.

@@ -128,8 +128,8 @@ class _Regrouping:
             changes = self._changes()
             if not self._dry_run:
                 yield from self._move()
-        except LedgerUnavailable as error:
-            raise LedgerUnavailable(f"{error} {self._how_far()}") from error
+        except (LedgerUnavailable, NotFound) as error:  # NotFound: merged away meanwhile
+            raise type(error)(f"{error} {self._how_far()}") from error
         yield Report(
             dry_run=self._dry_run,
             total=self._plan.total,

@@ -37,6 +37,11 @@ INDEXES = (
     *("message_id", "counts", "dlq", "dlq_age", "dlq_error_type", "dlq_fingerprint"),
     *("unsettled", "unplanned", "waiting", "due", "resolved"),
 )
+MARKING = (
+    *("group_merge", "group_split", "group_category", "group_note", "group_mute", "group_unmute"),
+    *("group_acknowledge", "group_archive", "group_restore", "group_fixed", "group_reopen"),
+    "group_came_back",
+)
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 IN_DLQ = "state NOT IN ('replaying', 'resolved', 'deleted')"
 
@@ -55,6 +60,15 @@ def upgrade() -> None:
     _convert(connection, is_sqlite=is_sqlite)
     _bring_back(connection, is_sqlite=is_sqlite)
     _indexes()
+    op.create_index("ix_job_items_dead_letter_id", "job_items", ["dead_letter_id"])
+    marking = sa.text(f"action IN ({', '.join(repr(action) for action in MARKING)})")
+    op.create_index(
+        "ix_audit_marking",
+        "audit",
+        ["target", "id"],
+        sqlite_where=marking,
+        postgresql_where=marking,
+    )
     # That it arrived is told by the dead letter itself.
     op.execute(
         "DELETE FROM history WHERE from_state IS NULL AND to_state = 'pending' "
