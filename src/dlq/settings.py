@@ -202,6 +202,13 @@ class Settings(BaseSettings):
         description="Warn when dead letters are about to be lost, by age or by the length of the "
         "main queue, within so many days.",
     )
+    retention_grace_s: float = Field(
+        600.0,
+        ge=0,
+        le=7 * DAY_S,
+        description="How long a manager lets nothing go after its start, so that its warning can "
+        "be read first.",
+    )
     keeper_interval_s: float = Field(
         60.0, gt=0, le=86_400, description="Pause between rounds of retention and upkeep."
     )

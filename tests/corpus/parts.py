@@ -1,4 +1,4 @@
-"""The two parts: `known`, against which rules may be looked at, and `unseen`, which measures."""
+"""The parts: `known`, against which rules may be looked at; `unseen` and `fresh`, which measure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pkgutil
 
 from tests.corpus.book import App, Book, Cause
 
-PARTS = ("known", "unseen")
+PARTS = ("known", "unseen", "fresh")
 Ways = tuple[tuple[App, str], ...]
 """Files and functions in them that call a function with its arguments."""
 

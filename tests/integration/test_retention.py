@@ -30,14 +30,17 @@ NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 HOUR = dt.timedelta(hours=1)
 MINUTE = dt.timedelta(minutes=1)
-AT_ONCE = dt.timedelta()
 BASE = "http://127.0.0.1:8024"
 LIMIT = 100_000
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(ledger_url=f"sqlite:///{tmp_path / 'kept.sqlite'}", keeper_interval_s=0.05)
+    return Settings(
+        ledger_url=f"sqlite:///{tmp_path / 'kept.sqlite'}",
+        keeper_interval_s=0.05,
+        retention_grace_s=0,
+    )
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 class Kept:
     """A keeper, the depth it is told, and what it tells."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, grace: dt.timedelta = AT_ONCE) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self.depth: int | None = None
         self.expired: Counter[Loss] = Counter()
         self.keeper = Keeper(
@@ -58,7 +61,6 @@ class Kept:
             settings,
             main_depth=lambda: self.depth,
             on_expired=self._note,
-            grace=grace,
         )
 
     def _note(self, loss: Loss, count: int) -> None:
@@ -91,12 +93,13 @@ def test_a_round_lets_go_of_what_is_old_and_counts_it(ledger: Ledger, kept: Kept
     assert ledger.stats().in_dlq == 1
 
 
-def test_nothing_goes_in_the_first_hour_but_the_warning_is_there(
+def test_nothing_goes_in_the_grace_but_the_warning_is_there(
     ledger: Ledger, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     store(ledger, 60 * DAY, 3)
     with time_machine.travel(NOW, tick=False):
-        kept = Kept(ledger, settings, grace=HOUR)
+        grace_s = {"retention_grace_s": HOUR.total_seconds()}
+        kept = Kept(ledger, settings.model_copy(update=grace_s))
     kept.keeper.round(NOW)
     assert not kept.expired
     assert "the first now; 3 within 7 days" in warnings(caplog)[0]

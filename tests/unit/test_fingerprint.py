@@ -349,8 +349,8 @@ def test_fingerprints_change_only_with_the_algorithm_version() -> None:
         "    get()\n    ^^^^^\nKeyError: 'tracks'\n"
     )
     assert [told("Connection timeout").fingerprint, told("x", stack_trace=trace).fingerprint] == [
-        "b97b63a00869b579",
-        "511cd68f6a8c9da8",
+        "50dd1dc999f14be0",
+        "174622bb35702821",
     ]
 
 
@@ -467,6 +467,15 @@ def test_what_lies_around_the_failing_function_does_not_count(name: str) -> None
     assert traced(*SAME_BY_TRACE[name]) == traced(WORKER, LOOKUP, REQUESTS)
 
 
+def test_a_bug_that_is_wrapped_while_it_is_handled_stays_itself() -> None:
+    bug = f"Traceback (most recent call last):\n{LOOKUP}IndexError: list index out of range\n"
+    during = "\nDuring handling of the above exception, another exception occurred:\n\n"
+    wrapped = f"{bug}{during}Traceback (most recent call last):\n{WORKER}enrich.Failed: 17\n"
+    diagnosis = diagnose_text("list index out of range", error_class="IndexError")
+    letters = [dead_letter("list index out of range", bug), dead_letter("17", wrapped)]
+    assert len({cause_of(letter, diagnosis).fingerprint for letter in letters}) == 1
+
+
 def test_what_wraps_a_failure_does_not_count() -> None:
     inner = f"Traceback (most recent call last):\n{LOOKUP}{REQUESTS}{ERROR}\n"
     above = "The above exception was the direct cause of the following exception:\n\n"
@@ -486,6 +495,30 @@ def test_what_wraps_a_failure_does_not_count() -> None:
         for trace in (inner, *wrapped)
     }
     assert len(causes) == 1
+
+
+def test_an_exception_without_words_says_nothing_also_when_it_is_wrapped() -> None:
+    bare = f"Traceback (most recent call last):\n{LOOKUP}TimeoutError\n"
+    above = "\nThe above exception was the direct cause of the following exception:\n\n"
+    wrapped = f"{bare}{above}Traceback (most recent call last):\n{WORKER}enrich.Failed: x 17 y\n"
+    causes = {
+        told(text, stack_trace=trace, error_class=error_class)
+        for text, trace, error_class in (
+            ("TimeoutError", bare, "TimeoutError"),
+            ("x 17 y", wrapped, "enrich.Failed"),
+            ("x 23 z", wrapped.replace("17 y", "23 z"), "enrich.Failed"),
+        )
+    }
+    assert len(causes) == 1
+
+
+def test_notes_do_not_count() -> None:
+    trace = f"Traceback (most recent call last):\n{LOOKUP}enrich.Odd: it is closed\n"
+    noted = {
+        told("it is closed", error_class="enrich.Odd", stack_trace=trace + note)
+        for note in ("", "while on track 17\n", "while on track 23\nagain\n")
+    }
+    assert len(noted) == 1
 
 
 def test_a_trace_cut_at_its_end_keeps_the_cause() -> None:

@@ -119,7 +119,7 @@ def levelled(text: str) -> str:
     """`text` with placeholders for what varies from one item to the next.
 
     They are `<value>` (quoted or labelled), `<n>`, `<id>`, `<time>`, `<size>`, `<host>`,
-    `<url>`, `<path>`, `<email>`. At most `MAX_LEVELLED_CHARS`; `levelled` of it is itself.
+    `<url>`, `<path>`, `<email>`. At most `MAX_LEVELLED_CHARS`.
     """
     text = _without_quotes(_without_structures(text[:MAX_CHARS]))
     if ":" in text or "=" in text:

@@ -35,7 +35,7 @@ Exit codes:
   1  something failed, or only a part was done
   2  the command line, its input or a setting cannot be used
   3  the manager, the broker or the ledger cannot be reached
-  4  there is no such dead letter or job
+  4  there is no such dead letter, job or group
   5  refused: the dead letter's state, or your token, does not allow it"""
 
 _BY_KIND: tuple[tuple[type[DLQError], ExitCode], ...] = (

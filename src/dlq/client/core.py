@@ -183,4 +183,4 @@ def _take_rules(settings: Settings) -> None:
     try:
         use_rules(load_rules(settings.rules_file))
     except SettingsError as error:
-        logger.error("The shipped classification rules are used: %s", error)
+        logger.warning("The shipped classification rules are used: %s", error)

@@ -20,6 +20,15 @@ MAX_PLACES = 3
 MAX_LIBRARY_PLACES = 2
 MAX_RECURSIVE_PLACES = 8
 
+_BUGS = frozenset(
+    {
+        *("AttributeError", "NameError", "UnboundLocalError", "TypeError", "KeyError"),
+        *("IndexError", "ZeroDivisionError", "AssertionError", "ImportError"),
+        *("ModuleNotFoundError", "RecursionError", "NotImplementedError"),
+    }
+)
+"""Classes that nobody wraps a failure in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -36,25 +45,25 @@ class Origin:
     places: tuple[str, ...] = ()
     function: str = ""
     was_raised_here: bool = False
+    is_outermost: bool = True  # the exception raised last: the error message is its own
 
 
 def origin_of(trace: str, category: Category, error_class: str | None = None) -> Origin:
     """Args:
     error_class: of the exception raised last, if that is known; the trace may be cut in it.
     """
-    origin = _found(trace, category)
-    found = origin.section.error_class if origin.section else ""
-    whole = error_class if error_class and error_class.startswith(found) else found
-    return replace(origin, error_class=whole)
-
-
-def _found(trace: str, category: Category) -> Origin:
     sections = parse_traceback(trace)
     if not sections and (foreign := foreign_section(trace)):
         sections = [foreign]
     if not sections:
-        return Origin()
-    candidates = _root_first(sections, category)
+        return Origin(error_class=error_class or "")
+    origin = _first_with_code(_root_first(sections, category))
+    found = origin.section.error_class if origin.section else ""
+    whole = error_class if error_class and error_class.startswith(found) else found
+    return replace(origin, error_class=whole, is_outermost=origin.section is sections[-1])
+
+
+def _first_with_code(candidates: list[Section]) -> Origin:
     for counts in (_is_own, _may_be_own):
         for section in candidates:
             if frames := tuple(frame for frame in section.frames if counts(frame)):
@@ -104,8 +113,8 @@ def _root_first(sections: list[Section], category: Category) -> list[Section]:
     for section in reversed([section for section in sections if not section.is_member]):
         chain.insert(0, section)
         # A bug in the handling of a failure is a cause of its own.
-        is_bug_of_handler = section.link is Link.CONTEXT and category is Category.BUG
-        if section.link is Link.NONE or is_bug_of_handler:
+        is_bug = category is Category.BUG and section.error_class in _BUGS
+        if section.link is Link.NONE or (section.link is Link.CONTEXT and is_bug):
             break
     # The members of a group come in the order in which tasks ended: take them in one.
     return [*sorted(members, key=_order), *chain]

@@ -46,10 +46,7 @@ _TEXTLESS = ("RecursionError", "MemoryError", "ZeroDivisionError")  # worded by 
 
 def reason_of(error_message: str, diagnosis: Diagnosis, origin: Origin) -> str:
     """At most 200 characters, the same for all failures of one cause."""
-    text = error_message
-    if origin.section and origin.section.error_class:
-        told = origin.section.message
-        text = told if told and not error_message.startswith(told) else text  # it may be cut
+    text = _text_of(error_message, origin)
     if diagnosis.http_status is not None and _HTTP_LINE.match(text):
         return ""  # it says the status again, and the URL
     name = origin.error_class.rpartition(".")[2]
@@ -59,6 +56,17 @@ def reason_of(error_message: str, diagnosis: Diagnosis, origin: Origin) -> str:
         or ("" if name in _TEXTLESS else _text(text, origin))
     )
     return _DOTS.sub("…", _PLACEHOLDER.sub("…", reason))[:MAX_REASON_CHARS].strip()
+
+
+def _text_of(error_message: str, origin: Origin) -> str:
+    """What the exception says: in a trace that may be cut, and is followed by notes."""
+    told = origin.section.message if origin.section and origin.section.error_class else ""
+    if origin.is_outermost and (
+        error_message.startswith(told) or told.startswith(f"{error_message}\n")
+    ):
+        told = error_message
+    is_only_its_name = told in (origin.error_class, origin.error_class.rpartition(".")[2])
+    return "" if is_only_its_name else told
 
 
 # --- codes -------------------------------------------------------------------------------

@@ -30,15 +30,14 @@ def own_words(
     """
     searched = Searchable.of(message)
     words = set(searched.own_words)
-    # Most of these are those of the cause; not where a name was shortened for its column.
-    for name in (
+    # Most of the names are the cause's; not where one was shortened for its column.
+    names = (
         message.source_service,
         message.routing_key,
         message.error_type,
         message.error_class or "",
-    ):
-        words.update(words_of(name))
-    words.update(words_of(rest_of_trace[:MAX_TRACE_CHARS]))
+    )
+    words.update(words_of("\n".join((*names, rest_of_trace[:MAX_TRACE_CHARS]))))
     words -= cause.words
     if shape is not None:
         words -= shape.words

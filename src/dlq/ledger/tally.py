@@ -124,29 +124,33 @@ class Tally:
         )
 
     def _add_releases(self, connection: Connection) -> None:
-        column = cause_releases.c
-        for (cause_id, release), (count, first, last) in sorted(self._releases.items()):
-            row = {"cause_id": cause_id, "release": release, "failures": count}
-            statement = _insert(connection, cause_releases).values(
-                **row, first_seen=first, last_seen=last
-            )
-            new = statement.excluded
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[column.cause_id, column.release],
-                    set_={
-                        "failures": column.failures + new.failures,
-                        "first_seen": case(
-                            (column.first_seen > new.first_seen, new.first_seen),
-                            else_=column.first_seen,
-                        ),
-                        "last_seen": case(
-                            (column.last_seen < new.last_seen, new.last_seen),
-                            else_=column.last_seen,
-                        ),
-                    },
-                )
-            )
+        rows = [
+            {
+                "cause_id": cause_id,
+                "release": release,
+                "failures": count,
+                "first_seen": first,
+                "last_seen": last,
+            }
+            for (cause_id, release), (count, first, last) in sorted(self._releases.items())
+        ]
+        if not rows:
+            return
+        statement = _insert(connection, cause_releases)
+        old, new = cause_releases.c, statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=[old.cause_id, old.release],
+            set_={
+                "failures": old.failures + new.failures,
+                "first_seen": case(
+                    (old.first_seen > new.first_seen, new.first_seen), else_=old.first_seen
+                ),
+                "last_seen": case(
+                    (old.last_seen < new.last_seen, new.last_seen), else_=old.last_seen
+                ),
+            },
+        )
+        connection.execute(statement, rows)
 
 
 def tally_of(connection: Connection) -> Tally:

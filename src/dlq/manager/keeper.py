@@ -1,8 +1,8 @@
 """The keeper does what has time: it lets go of what is old, tends the ledger, and looks ahead.
 
 Once a minute it asks what will be lost next, warns of it before it happens, carries retention
-out in small steps with rests between, and lets the ledger look after itself. For its first hour a
-manager lets nothing go: who starts it on an old ledger, or one from a backup, can read the
+out in small steps with rests between, and lets the ledger look after itself. For its first
+minutes a manager lets nothing go: who starts it on an old ledger, or one from a backup, can read the
 warning and still change his mind.
 """
 
@@ -22,7 +22,6 @@ from dlq.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-GRACE = dt.timedelta(hours=1)
 HOURS_KEPT = dt.timedelta(days=8)
 """Counts by hour: trends look back 7 days."""
 
@@ -33,7 +32,6 @@ class Keeper:
     Args:
         main_depth: messages that wait in the broker's main queue; None: not known.
         on_expired: told of each batch that was let go.
-        grace: from the start, until the first is let go.
     """
 
     def __init__(
@@ -43,13 +41,14 @@ class Keeper:
         *,
         main_depth: Callable[[], int | None],
         on_expired: Callable[[Loss, int], None],
-        grace: dt.timedelta = GRACE,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._main_depth = main_depth
         self._on_expired = on_expired
-        self._lets_go_at = dt.datetime.now(dt.UTC) + grace
+        self._lets_go_at = dt.datetime.now(dt.UTC) + dt.timedelta(
+            seconds=settings.retention_grace_s
+        )
         self._queue = MainQueue(max_length=settings.main_max_length, ttl_ms=settings.main_ttl_ms)
         self._outlook: Outlook | None = None
         self._warned_of = 0
