@@ -4,9 +4,11 @@ that runs as in production, durable and with its autovacuum."""
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,6 +50,10 @@ class Database(Protocol):
         """A connection for comparisons, outside the ledger."""
         ...
 
+    def copied(self) -> AbstractContextManager[str]:
+        """The URL of a copy, to change what is to stay as it is. Nobody may be connected."""
+        ...
+
 
 @dataclass
 class SqliteFile:
@@ -68,6 +74,15 @@ class SqliteFile:
 
     def beside(self) -> Engine:
         return create_engine(self.url)
+
+    @contextlib.contextmanager
+    def copied(self) -> Iterator[str]:
+        self.settle()
+        copy = self.path.with_suffix(".copy")
+        shutil.copy(self.path, copy)
+        yield f"sqlite:///{copy}"
+        for file in self.path.parent.glob(f"{copy.name}*"):
+            file.unlink()
 
 
 @dataclass
@@ -90,6 +105,12 @@ class PostgresqlDatabase:
 
     def beside(self) -> Engine:
         return create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
+
+    @contextlib.contextmanager
+    def copied(self) -> Iterator[str]:
+        url = self.cluster.fresh_database(like=self.url)
+        yield url
+        self.cluster.drop_database(url)
 
     @property
     def _database(self) -> str:

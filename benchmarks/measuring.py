@@ -31,8 +31,9 @@ class Timing:
         return self.quantile_ms(0.99)
 
 
-def timing(calls: Iterable[Callable[[], object]], samples: int = SAMPLES) -> Timing:
+def timing(calls: Iterable[Callable[[], object]], samples: int | None = None) -> Timing:
     """Of calls that do the same with other parameters each."""
+    wanted = SAMPLES if samples is None else samples
     taken: list[float] = []
     began = time.monotonic()
     for call in calls:
@@ -40,7 +41,7 @@ def timing(calls: Iterable[Callable[[], object]], samples: int = SAMPLES) -> Tim
         call()
         taken.append((time.perf_counter() - started) * 1000)
         is_slow = time.monotonic() - began > LONGEST_S and len(taken) >= LEAST_SAMPLES
-        if len(taken) == samples or is_slow:
+        if len(taken) == wanted or is_slow:
             break
     return Timing(tuple(sorted(taken)))
 

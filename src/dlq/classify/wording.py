@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from dlq.classify.levelling import levelled as levelled
 
 MAX_CHARS = 1500
 

@@ -87,7 +87,7 @@ class Marks:
     came_back_at: dt.datetime | None  # after it was resolved, or fixed
 
     def status(self, now: dt.datetime) -> Status:
-        """The same as `groups.status` has it in SQL."""
+        """The same as `groups.STATUS` has it in SQL."""
         if self.archived_at is not None:
             return Status.ARCHIVED
         if self.muted_until is not None and self.muted_until > now:
@@ -118,9 +118,16 @@ class Trend:
     """Failures that arrived, new ones and replays that failed again, by the clock hour in which
     they happened. The last hour of each span is the one that is running."""
 
-    last_hour: int = 0
-    last_24h: int = 0
-    last_7d: int = 0
+    hourly: tuple[int, ...]  # of 24 clock hours, the running one last
+    last_7d: int
+
+    @property
+    def last_hour(self) -> int:
+        return self.hourly[-1]
+
+    @property
+    def last_24h(self) -> int:
+        return sum(self.hourly)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class Group:
     """Dead letters with one cause, or with several that people merged."""
 
     fingerprint: str
-    shown: Member  # the cause that it is named after: its own, or else the one seen last
+    shown: Member  # the cause that it is named after: see docs/groups.md
     category: str  # as corrected, or as the rules found it
     status: Status
     marks: Marks
@@ -174,7 +181,6 @@ class GroupStory:
     """A group with all that is known of it."""
 
     group: Group
-    hourly: tuple[int, ...]  # failures of 24 clock hours, the running one last
     daily: tuple[int, ...]  # failures of 7 times 24 of them, the newest last
     releases: tuple[Release, ...]  # seen last first
     causes: tuple[GroupCause, ...]  # seen last first

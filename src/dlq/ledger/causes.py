@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from dlq.classify.wording import levelled
+from dlq.classify.levelling import levelled
 from dlq.ledger.base import Arrival
 from dlq.ledger.bulk import insert_rows
 from dlq.ledger.columns import Name

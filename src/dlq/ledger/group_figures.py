@@ -1,7 +1,8 @@
-"""Groups with their figures: read from the counters, a page at a time.
+"""Groups with their figures, read from the counters: as many statements for many as for one.
 
-What a page costs depends on the groups that it shows and, for its order, on the number of
-causes; never on the number of dead letters. Only samples look at these, each by index.
+What they cost depends on the groups that are shown, never on the number of dead letters. Only
+samples look at these, each by index. Every statement is made once, with parameters: to put one
+together takes longer than to run it.
 """
 
 from __future__ import annotations
@@ -9,32 +10,14 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    Subquery,
-    case,
-    func,
-    select,
-)
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 
 from dlq.ledger.base import OutcomeCounts
-from dlq.ledger.cause_book import (
-    NEW_FOR,
-    Group,
-    GroupPage,
-    Marks,
-    Member,
-    Sort,
-    Status,
-    Trend,
-)
-from dlq.ledger.group_samples import SAMPLED_CAUSES, SAMPLES, newest, waiting_in
-from dlq.ledger.groups import status
+from dlq.ledger.cause_book import NEW_FOR, Group, Marks, Member, Trend
+from dlq.ledger.group_samples import SAMPLED_CAUSES, SAMPLES, newest
 from dlq.ledger.schema import (
     cause_counts,
     cause_groups,
@@ -51,185 +34,176 @@ DAY_HOURS, WEEK_HOURS = 24, 24 * 7
 _MARKS = tuple(cause_groups.c[name] for name in Marks.__dataclass_fields__)
 _MEMBER = tuple(causes.c[name] for name in Member.__dataclass_fields__)
 
-Rows = Sequence[Row[*tuple[Any, ...]]]
+
+@dataclass(slots=True)
+class CauseRow:
+    """One cause of a group, and how much is there of it."""
+
+    id: int
+    member: Member
+    by_state: Counter[State] = field(default_factory=Counter)  # without zeros
+    services: Counter[str] = field(default_factory=Counter)  # in the DLQ; without zeros
+    count: int = 0  # in the DLQ
+
+    def add(self, service: str, state: State, count: int) -> None:
+        self.by_state[state] += count
+        if state in IN_DLQ:
+            self.services[service] += count
+            self.count += count
 
 
-# --- which ones --------------------------------------------------------------------------
+@dataclass(slots=True)
+class GroupRow:
+    """A row of `cause_groups` with the causes in it, seen last first: at least one."""
+
+    id: int
+    fingerprint: str
+    marks: Marks
+    causes: list[CauseRow] = field(default_factory=list)
+
+    def shown(self) -> Member:
+        """Of the causes that hold dead letters, or of all if none does: its own, or else the
+        one seen last. New rules may have given all that it began with another cause."""
+        holding = [cause for cause in self.causes if cause.by_state] or self.causes
+        own = [cause for cause in holding if cause.member.fingerprint == self.fingerprint]
+        return (own or holding)[0].member
 
 
-def page(
-    connection: Connection,
-    *,
-    statuses: Sequence[Status],
-    states: Sequence[State],
-    sort: Sort,
-    limit: int,
-    offset: int,
-    now: dt.datetime,
-) -> GroupPage:
-    """As `Groups.all`."""
-    waiting = waiting_in(states or IN_DLQ)
-    query = (
-        select(causes.c.group_id, func.count().over().label("total"))
-        .outerjoin_from(causes, waiting, waiting.c.cause_id == causes.c.id)
-        .group_by(causes.c.group_id)
-    )
-    if states:
-        query = query.having(func.sum(waiting.c.count) > 0)
-    if statuses:
-        query = query.join(cause_groups, cause_groups.c.id == causes.c.group_id)
-        query = query.where(status(now).in_([each.value for each in statuses]))
-    query, order = _ordered(query, sort, waiting, now)
-    query = query.order_by(order.desc(), causes.c.group_id.desc())
-    rows = connection.execute(query.limit(limit).offset(offset)).all()
-    if not rows and offset:  # behind the last page
-        first = connection.execute(query.limit(1)).first()
-        return GroupPage([], first.total if first else 0)
-    ids = [row.group_id for row in rows]
-    return GroupPage(described(connection, ids, now), rows[0].total if rows else 0)
+# --- causes and what is there of them ----------------------------------------------------
 
 
-def _ordered(
-    query: Select[Any], sort: Sort, waiting: Subquery, now: dt.datetime
-) -> tuple[Select[Any], ColumnElement[Any]]:
-    if sort is Sort.LAST_SEEN:
-        return query, func.max(causes.c.last_seen)
-    if sort is Sort.FIRST_SEEN:
-        return query, func.min(causes.c.first_seen)
-    if sort is Sort.COUNT:
-        return query, func.coalesce(func.sum(waiting.c.count), 0)
-    column = cause_hours.c
-    since = hour_of(now) - DAY_HOURS + 1
-    # A cause that was not seen since has no such hours: looking them up is what costs.
-    seen = select(causes.c.id).where(causes.c.last_seen >= now - dt.timedelta(hours=DAY_HOURS))
-    recent = (
-        select(column.cause_id, func.sum(column.failures).label("failures"))
-        .where(column.cause_id.in_(seen), column.hour >= since)
-        .group_by(column.cause_id)
-        .subquery("recent")
-    )
-    query = query.outerjoin(recent, recent.c.cause_id == causes.c.id)
-    return query, func.coalesce(func.sum(recent.c.failures), 0)
+def _of_groups(*columns: Any) -> Select[Any]:
+    """Of the causes of these groups."""
+    groups = bindparam("groups", expanding=True, type_=Integer())
+    return select(*columns).select_from(causes).where(causes.c.group_id.in_(groups))
 
 
-# --- their figures -----------------------------------------------------------------------
+_CAUSES = (
+    _of_groups(causes.c.group_id, cause_groups.c.fingerprint, causes.c.id, *_MARKS, *_MEMBER)
+    .join(cause_groups, cause_groups.c.id == causes.c.group_id)
+    .order_by(causes.c.last_seen.desc(), causes.c.id.desc())
+)
+_COUNTS = (
+    _of_groups(causes.c.id, services.c.name, cause_counts.c.state, cause_counts.c.count)
+    .join(cause_counts, cause_counts.c.cause_id == causes.c.id)
+    .join(services, services.c.id == cause_counts.c.service_id)
+    .where(cause_counts.c.count > 0)
+)
+
+
+def rows_of(connection: Connection, ids: Sequence[int]) -> list[GroupRow]:
+    """These rows of `cause_groups`, in their order; those without causes are left out."""
+    groups: dict[int, GroupRow] = {}
+    by_id: dict[int, CauseRow] = {}
+    for group_id, fingerprint, cause_id, *values in _rows(connection, _CAUSES, ids):
+        marks, member = values[: len(_MARKS)], values[len(_MARKS) :]
+        if group_id not in groups:
+            groups[group_id] = GroupRow(group_id, fingerprint, Marks(*marks))
+        by_id[cause_id] = CauseRow(cause_id, Member(*member))
+        groups[group_id].causes.append(by_id[cause_id])
+    for cause_id, service, state, count in _rows(connection, _COUNTS, ids):
+        if cause_id in by_id:  # not one that came between the two, while this is a write
+            by_id[cause_id].add(service, State(state), count)
+    return [groups[key] for key in ids if key in groups]
+
+
+def _rows(
+    connection: Connection, query: Select[Any], ids: Sequence[int], **given: Any
+) -> Sequence[Row[Any]]:
+    return connection.execute(query, {"groups": list(ids), **given}).all()
+
+
+# --- all that is told of them ------------------------------------------------------------
 
 
 def described(
-    connection: Connection, ids: Sequence[int], now: dt.datetime, *, samples: int = SAMPLES
+    connection: Connection, rows: Sequence[GroupRow], now: dt.datetime, *, samples: int = SAMPLES
 ) -> list[Group]:
-    """These rows of `cause_groups`, in their order; those without causes are left out."""
-    members = members_of(connection, ids)
-    columns = (cause_groups.c.id, cause_groups.c.fingerprint, *_MARKS)
-    rows = connection.execute(select(*columns).where(cause_groups.c.id.in_(ids)))
-    by_id = {row_id: (name, Marks(*marks)) for row_id, name, *marks in rows}
-    by_state, by_service = _counts(connection, ids)
+    """Rows as people see them, in the same order."""
+    ids = [row.id for row in rows]
+    holding = {row.id: [cause.id for cause in row.causes if cause.count] for row in rows}
+    sampled = newest(connection, {k: v[:SAMPLED_CAUSES] for k, v in holding.items()}, samples)
     trends, outcomes = _trends(connection, ids, now), _outcomes(connection, ids)
-    seen_last = {key: [c.id for c in found[:SAMPLED_CAUSES]] for key, found in members.items()}
-    sampled = newest(connection, seen_last, samples)
     return [
         _group_of(
-            *by_id[key],
-            members[key],
+            row,
             now,
-            by_state=by_state.get(key, {}),
-            services=by_service.get(key, {}),
-            trend=trends.get(key, Trend()),
-            outcomes=outcomes.get(key, OutcomeCounts()),
-            sample_messages=sampled.get(key, ()),
+            trend=trends[row.id],
+            outcomes=OutcomeCounts(**outcomes[row.id]),
+            sample_messages=sampled[row.id],
         )
-        for key in ids
-        if key in members
+        for row in rows
     ]
 
 
-def _group_of(
-    fingerprint: str, marks: Marks, members: Rows, now: dt.datetime, **figures: Any
-) -> Group:
-    own = [member for member in members if member.fingerprint == fingerprint]
-    shown = member_of((own or members)[0])
-    by_state: dict[State, int] = figures["by_state"]
-    first_seen = min(member.first_seen for member in members)
+def _group_of(row: GroupRow, now: dt.datetime, **figures: Any) -> Group:
+    shown = row.shown()
+    by_state: Counter[State] = Counter()
+    by_service: Counter[str] = Counter()
+    for cause in row.causes:
+        by_state.update(cause.by_state)
+        by_service.update(cause.services)
+    first_seen = min(cause.member.first_seen for cause in row.causes)
     return Group(
-        fingerprint=fingerprint,
+        fingerprint=row.fingerprint,
         shown=shown,
-        category=marks.category or shown.category,
-        status=marks.status(now),
-        marks=marks,
+        category=row.marks.category or shown.category,
+        status=row.marks.status(now),
+        marks=row.marks,
         is_new=first_seen > now - NEW_FOR,
-        count=sum(by_state.get(state, 0) for state in IN_DLQ),
+        count=sum(cause.count for cause in row.causes),
+        by_state={state: by_state[state] for state in State if state in by_state},
+        services=dict(sorted(by_service.items(), key=lambda item: (-item[1], item[0]))),
         first_seen=first_seen,
-        last_seen=members[0].last_seen,
+        last_seen=row.causes[0].member.last_seen,
         **figures,
     )
 
 
-def members_of(connection: Connection, ids: Sequence[int]) -> dict[int, Rows]:
-    """By group row: its causes, seen last first."""
-    query = select(causes.c.id, causes.c.group_id, *_MEMBER).where(causes.c.group_id.in_(ids))
-    found: defaultdict[int, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
-    for row in connection.execute(query.order_by(causes.c.last_seen.desc(), causes.c.id.desc())):
-        found[row.group_id].append(row)
-    return {**found}
+# --- failures by the hour ----------------------------------------------------------------
+
+_RECENT = (
+    _of_groups(causes.c.group_id)
+    .join(cause_hours, cause_hours.c.cause_id == causes.c.id)
+    .where(cause_hours.c.hour >= bindparam("first_hour"))
+    .group_by(causes.c.group_id)
+)
+_FAILURES = func.sum(cause_hours.c.failures)
+_TOTALS = _RECENT.add_columns(_FAILURES)
+_BY_HOUR = _RECENT.add_columns(cause_hours.c.hour, _FAILURES).group_by(cause_hours.c.hour)
 
 
-def member_of(row: Any) -> Member:
-    """One of `members_of`."""
-    return Member(*row[2:])
-
-
-def _counts(
-    connection: Connection, ids: Sequence[int]
-) -> tuple[dict[int, dict[State, int]], dict[int, dict[str, int]]]:
-    """By state, and what is in the DLQ by service, each by group row."""
-    column = cause_counts.c
-    keys = (causes.c.group_id, services.c.name)
-    states = [
-        func.sum(case((column.state == state.value, column.count), else_=0)) for state in State
-    ]
-    query = (
-        select(*keys, *states)
-        .join(causes, causes.c.id == column.cause_id)
-        .join(services, services.c.id == column.service_id)
-        .where(causes.c.group_id.in_(ids))
-        .group_by(*keys)
-    )
-    by_state: defaultdict[int, Counter[State]] = defaultdict(Counter)
-    by_service: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for group_id, service, *counts in connection.execute(query):
-        by_state[group_id].update(found := dict(zip(State, map(int, counts), strict=True)))
-        by_service[group_id][service] += sum(found[state] for state in IN_DLQ)
-    return (
-        {key: {state: n for state, n in found.items() if n} for key, found in by_state.items()},
-        {key: {name: n for name, n in c.most_common() if n} for key, c in by_service.items()},
-    )
+def hours_of(
+    connection: Connection, ids: Sequence[int], span: int, now: dt.datetime
+) -> dict[int, list[int]]:
+    """By group row: failures of each of so many clock hours, the running one last."""
+    running = hour_of(now)
+    first = running - span + 1
+    hours = {key: [0] * span for key in ids}
+    for key, hour, failures in _rows(connection, _BY_HOUR, ids, first_hour=first):
+        # A producer's clock may run ahead of ours.
+        hours[key][min(hour, running) - first] += int(failures)
+    return hours
 
 
 def _trends(connection: Connection, ids: Sequence[int], now: dt.datetime) -> dict[int, Trend]:
-    running = hour_of(now)
-    column = cause_hours.c
-
-    def since(hours: int) -> ColumnElement[int]:
-        return func.sum(case((column.hour > running - hours, column.failures), else_=0))
-
-    query = (
-        select(causes.c.group_id, since(1), since(DAY_HOURS), since(WEEK_HOURS))
-        .join(cause_hours, column.cause_id == causes.c.id)
-        .where(causes.c.group_id.in_(ids), column.hour > running - WEEK_HOURS)
-        .group_by(causes.c.group_id)
-    )
-    return {key: Trend(*map(int, spans)) for key, *spans in connection.execute(query)}
+    first_hour = hour_of(now) - WEEK_HOURS + 1
+    totals = dict.fromkeys(ids, 0)
+    for key, failures in _rows(connection, _TOTALS, ids, first_hour=first_hour):
+        totals[key] = int(failures)
+    hours = hours_of(connection, ids, DAY_HOURS, now)
+    return {key: Trend(tuple(hours[key]), totals[key]) for key in ids}
 
 
-def _outcomes(connection: Connection, ids: Sequence[int]) -> dict[int, OutcomeCounts]:
-    column = cause_outcomes.c
-    query = (
-        select(causes.c.group_id, column.outcome, func.sum(column.count))
-        .join(causes, causes.c.id == column.cause_id)
-        .where(causes.c.group_id.in_(ids))
-        .group_by(causes.c.group_id, column.outcome)
-    )
+_OUTCOMES = (
+    _of_groups(causes.c.group_id, cause_outcomes.c.outcome, func.sum(cause_outcomes.c.count))
+    .join(cause_outcomes, cause_outcomes.c.cause_id == causes.c.id)
+    .group_by(causes.c.group_id, cause_outcomes.c.outcome)
+)
+
+
+def _outcomes(connection: Connection, ids: Sequence[int]) -> defaultdict[int, dict[str, int]]:
     found: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for group_id, outcome, count in connection.execute(query):
-        found[group_id][outcome] = int(count)
-    return {group_id: OutcomeCounts(**counts) for group_id, counts in found.items()}
+    for key, outcome, count in _rows(connection, _OUTCOMES, ids):
+        found[key][outcome] = int(count)
+    return found

@@ -10,9 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, select, union, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, select, union, update
 
 from dlq.errors import InvalidInput, NotFound
 from dlq.ledger.bulk import insert_rows
@@ -33,16 +33,39 @@ class Found(NamedTuple):
     fingerprint: str
 
 
+def _holding(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Groups with causes, of which one of these conditions holds: a look-up by index each."""
+    row = cause_groups.c
+    holding = [
+        select(row.id).join(causes, causes.c.group_id == row.id).where(condition)
+        for condition in conditions
+    ]
+    either = union(*holding).subquery()
+    chosen = row.id.in_(select(either.c.id))
+    return select(row.id, row.fingerprint).where(chosen).order_by(row.fingerprint)
+
+
+def _begins(column: Column[str]) -> ColumnElement[bool]:
+    """By index, which LIKE would not use on either database."""
+    return column.between(bindparam("start"), bindparam("end"))
+
+
+_OWN = _holding(cause_groups.c.fingerprint == bindparam("given"))
+_MERGED = _holding(causes.c.fingerprint == bindparam("given"))
+_BEGINNING = _holding(_begins(cause_groups.c.fingerprint), _begins(causes.c.fingerprint))
+
+
 def find(connection: Connection, group_id: str) -> Found:
     """By a fingerprint, whole or its start: the group's own, or that of a cause in it.
 
     Raises: NotFound; InvalidInput: several groups begin so.
     """
     given = group_id.strip()
-    whole = _holding(connection, cause_groups.c.fingerprint == given)
-    whole = whole or _holding(connection, causes.c.fingerprint == given)
+    whole = _found(connection, _OWN, given=given) or _found(connection, _MERGED, given=given)
     start = given.casefold()
-    found = whole or (_beginning_with(connection, start) if _START.fullmatch(start) else [])
+    found = whole
+    if not whole and _START.fullmatch(start):
+        found = _found(connection, _BEGINNING, start=start, end=start + "g")
     if not found:
         raise NotFound(
             f"There is no group {clean_text(group_id)[:80]!r}. Expected a fingerprint, or at "
@@ -57,33 +80,8 @@ def find(connection: Connection, group_id: str) -> Found:
     return found[0]
 
 
-def _begins(column: Column[str], digits: str) -> ColumnElement[bool]:
-    """By index, which LIKE would not use on either database."""
-    return column.between(digits, digits + "g")
-
-
-def _beginning_with(connection: Connection, digits: str) -> list[Found]:
-    own = _holding_ids(_begins(cause_groups.c.fingerprint, digits))
-    merged = _holding_ids(_begins(causes.c.fingerprint, digits))
-    either = union(own, merged).subquery()
-    return _rows(connection, cause_groups.c.id.in_(select(either.c.id)))
-
-
-def _holding(connection: Connection, condition: ColumnElement[bool]) -> list[Found]:
-    return _rows(connection, cause_groups.c.id.in_(_holding_ids(condition)))
-
-
-def _holding_ids(condition: ColumnElement[bool]) -> Select[int]:
-    return (
-        select(cause_groups.c.id)
-        .join(causes, causes.c.group_id == cause_groups.c.id)
-        .where(condition)
-    )
-
-
-def _rows(connection: Connection, condition: ColumnElement[bool]) -> list[Found]:
-    query = select(cause_groups.c.id, cause_groups.c.fingerprint).where(condition)
-    return [Found(*row) for row in connection.execute(query.order_by(cause_groups.c.fingerprint))]
+def _found(connection: Connection, query: Select[Any], **given: str) -> list[Found]:
+    return [Found(*row) for row in connection.execute(query, given)]
 
 
 # --- merge and split ---------------------------------------------------------------------

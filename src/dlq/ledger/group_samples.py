@@ -5,15 +5,27 @@ The newest dead letters of a cause are the end of its range in one index.
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, ScalarSelect, Subquery, func, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    ScalarSelect,
+    Select,
+    Text,
+    bindparam,
+    func,
+    select,
+)
 
 from dlq.ledger.cause_book import ErrorTypeGroup
 from dlq.ledger.schema import cause_counts, causes, dead_letters, in_dlq
-from dlq.states import IN_DLQ, State
+from dlq.states import IN_DLQ
 
 SAMPLES = 3
 SAMPLED_CAUSES = 20
@@ -21,16 +33,17 @@ SAMPLED_CAUSES = 20
 
 Key = TypeVar("Key")
 
+STATES = bindparam("states", expanding=True, type_=Text())
+WAITING = (
+    select(cause_counts.c.cause_id, func.sum(cause_counts.c.count).label("count"))
+    .where(cause_counts.c.state.in_(STATES), cause_counts.c.count > 0)
+    .group_by(cause_counts.c.cause_id)
+    .subquery("waiting")
+)
+"""What is in `states`, by cause."""
 
-def waiting_in(states: Collection[State]) -> Subquery:
-    """What is in these states, by cause."""
-    column = cause_counts.c
-    return (
-        select(column.cause_id, func.sum(column.count).label("count"))
-        .where(column.state.in_([state.value for state in states]), column.count > 0)
-        .group_by(column.cause_id)
-        .subquery("waiting")
-    )
+
+# --- samples -----------------------------------------------------------------------------
 
 
 def newest(
@@ -38,10 +51,9 @@ def newest(
 ) -> dict[Key, tuple[str, ...]]:
     """The message ids of the newest arrivals that are in the DLQ, newest first."""
     wanted = {cause_id for ids in cause_ids.values() for cause_id in ids}
-    query = select(causes.c.id, *(_nth_newest(number) for number in range(count)))
+    rows = connection.execute(_newest_of_each(count), {"causes": list(wanted)}).all()
     found = {
-        cause_id: [row_id for row_id in row_ids if row_id is not None]
-        for cause_id, *row_ids in connection.execute(query.where(causes.c.id.in_(wanted)))
+        cause_id: [each for each in row_ids if each is not None] for cause_id, *row_ids in rows
     }
     chosen = {
         key: sorted((row_id for cause in ids for row_id in found[cause]), reverse=True)[:count]
@@ -49,6 +61,14 @@ def newest(
     }
     names = _message_ids(connection, (row_id for ids in chosen.values() for row_id in ids))
     return {key: tuple(names[row_id] for row_id in ids) for key, ids in chosen.items()}
+
+
+@functools.cache
+def _newest_of_each(count: int) -> Select[Any]:
+    """A row a cause: its id, then those of the rows."""
+    wanted = bindparam("causes", expanding=True, type_=Integer())
+    query: Select[Any] = select(causes.c.id, *(_nth_newest(number) for number in range(count)))
+    return query.where(causes.c.id.in_(wanted))
 
 
 def _nth_newest(number: int) -> ScalarSelect[int]:
@@ -64,29 +84,50 @@ def _nth_newest(number: int) -> ScalarSelect[int]:
     )
 
 
+_NAMES = select(dead_letters.c.id, dead_letters.c.message_id).where(
+    dead_letters.c.id.in_(bindparam("rows", expanding=True, type_=BigInteger()))
+)
+
+
 def _message_ids(connection: Connection, row_ids: Iterable[int]) -> dict[int, str]:
-    column = dead_letters.c.id
-    query = select(column, dead_letters.c.message_id).where(column.in_(list(row_ids)))
-    return {row.id: row.message_id for row in connection.execute(query)}
+    rows = connection.execute(_NAMES, {"rows": list(row_ids)}).all()
+    return {row.id: row.message_id for row in rows}
+
+
+# --- by provider -------------------------------------------------------------------------
+
+
+class _Cause(NamedTuple):
+    id: int
+    error_type: str
+    first_seen: dt.datetime
+    last_seen: dt.datetime
+    count: int
+
+
+_IN_DLQ = (
+    select(*(causes.c[name] for name in _Cause._fields[:-1]), WAITING.c.count)
+    .join(WAITING, WAITING.c.cause_id == causes.c.id)
+    .order_by(causes.c.last_seen.desc(), causes.c.id.desc())
+)
 
 
 def by_error_type(connection: Connection) -> list[ErrorTypeGroup]:
     """As `Groups.by_error_type`."""
-    waiting = waiting_in(IN_DLQ)
-    error_type, last_seen = causes.c.error_type, causes.c.last_seen
-    there = select(causes).join(waiting, waiting.c.cause_id == causes.c.id)
-    total = func.sum(waiting.c.count)
-    spans = (func.min(causes.c.first_seen), func.max(last_seen))
-    query = there.with_only_columns(error_type, total, *spans).group_by(error_type)
-    place = func.row_number().over(partition_by=error_type, order_by=last_seen.desc())
-    placed = there.with_only_columns(causes.c.id, error_type, place.label("place")).subquery()
-    seen_last: defaultdict[str, list[int]] = defaultdict(list)
-    chosen = select(placed.c.error_type, placed.c.id).where(placed.c.place <= SAMPLED_CAUSES)
-    for name, cause_id in connection.execute(chosen):
-        seen_last[name].append(cause_id)
+    found: defaultdict[str, list[_Cause]] = defaultdict(list)  # seen last first
+    given = {"states": [state.value for state in IN_DLQ]}
+    for cause in map(_Cause._make, connection.execute(_IN_DLQ, given).all()):
+        found[cause.error_type].append(cause)
+    seen_last = {name: [each.id for each in of[:SAMPLED_CAUSES]] for name, of in found.items()}
     sampled = newest(connection, seen_last, SAMPLES)
-    rows = connection.execute(query.order_by(total.desc(), error_type)).all()
-    return [
-        ErrorTypeGroup(name, int(count), sampled[name], first, last)
-        for name, count, first, last in rows
+    groups = [
+        ErrorTypeGroup(
+            error_type=name,
+            count=sum(int(each.count) for each in of),
+            sample_messages=sampled[name],
+            first_seen=min(each.first_seen for each in of),
+            last_seen=of[0].last_seen,
+        )
+        for name, of in found.items()
     ]
+    return sorted(groups, key=lambda group: (-group.count, group.error_type))

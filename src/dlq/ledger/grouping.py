@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dlq.classify import Category
-from dlq.ledger import group_figures, group_members, group_samples, group_story, groups, regrouping
+from dlq.ledger import (
+    group_figures,
+    group_members,
+    group_pages,
+    group_samples,
+    group_story,
+    groups,
+    regrouping,
+)
 from dlq.ledger.cause_book import (
     ErrorTypeGroup,
     Group,
@@ -43,7 +51,7 @@ class SqlGroups:
         now: dt.datetime,
     ) -> GroupPage:
         return self._database.read(
-            lambda c: group_figures.page(
+            lambda c: group_pages.page(
                 c, statuses=statuses, states=states, sort=sort, limit=limit, offset=offset, now=now
             )
         )
@@ -65,7 +73,7 @@ class SqlGroups:
     def split(self, group_id: str, *, fingerprint: str | None, now: dt.datetime) -> list[Group]:
         def work(c: Connection) -> list[Group]:
             changed = group_members.split(c, group_id, fingerprint, now)
-            return group_figures.described(c, changed, now)
+            return group_figures.described(c, group_figures.rows_of(c, changed), now)
 
         return self._database.write(work)
 

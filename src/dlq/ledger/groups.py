@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
 
 from dlq.ledger import audits
 from dlq.ledger.base import AuditEntry
@@ -36,15 +46,14 @@ def mark(connection: Connection, row_id: int, **values: Any) -> None:
 # --- what they mean ----------------------------------------------------------------------
 
 
-def status(now: dt.datetime) -> ColumnElement[str]:
-    """Of a row of `cause_groups`; the same as `Marks.status`."""
-    return case(
-        (_group.archived_at.is_not(None), Status.ARCHIVED.value),
-        (_group.muted_until > now, Status.MUTED.value),
-        (_group.fixed_at.is_not(None), Status.FIXED.value),
-        (_group.acknowledged_at.is_not(None), Status.ACKNOWLEDGED.value),
-        else_=Status.OPEN.value,
-    )
+STATUS = case(
+    (_group.archived_at.is_not(None), Status.ARCHIVED.value),
+    (_group.muted_until > bindparam("now"), Status.MUTED.value),
+    (_group.fixed_at.is_not(None), Status.FIXED.value),
+    (_group.acknowledged_at.is_not(None), Status.ACKNOWLEDGED.value),
+    else_=Status.OPEN.value,
+)
+"""Of a row of `cause_groups`, at the instant `now`; the same as `Marks.status`."""
 
 
 def marked(name: str, now: dt.datetime) -> ColumnElement[bool]:

@@ -46,8 +46,8 @@ _DEEZER = App(
         pass
 
 
-    def track(base, number):
-        with httpx.Client(base_url=base, timeout=0.2) as client:
+    def track(base, number, timeout=1.0):
+        with httpx.Client(base_url=base, timeout=timeout) as client:
             told = client.get(f"/track/{number}").raise_for_status().json()
         if "error" in told:
             error = told["error"]
@@ -251,7 +251,7 @@ for _name, _category, _app, _function, _setting in (
         Category.TIMEOUT,
         _DEEZER,
         "track",
-        lambda w, v: (w.url(silent), v.number),
+        lambda w, v: (w.url(silent), v.number, v.seconds),
     ),
 ):
     BOOK.cause(_name, _category, _app, _function, _setting)

@@ -382,7 +382,7 @@ for _name, _category, _app, _function, _setting in (
         Category.NOT_FOUND,
         _PSYCOPG,
         "open_link",
-        lambda w, v: (w.postgres.url().replace("/postgres", f"/songs_{v.number}"),),
+        lambda w, v: (w.postgres.url(f"songs_{v.number}"),),
     ),
     (
         "asyncpg-null",

@@ -43,6 +43,7 @@ class GroupView(BaseModel):
         last_hour=4,
         last_24h=89,
         last_7d=120,
+        hourly=[*[0] * 20, 12, 41, 32, 4],
         is_new=False,
         came_back_at=None,
         status="open",
@@ -73,6 +74,7 @@ class GroupView(BaseModel):
     last_hour: int = Field(description="Failures of the clock hour that is running.")
     last_24h: int = Field(description="Of that hour and the 23 before.")
     last_7d: int = Field(description="Of that hour and the 167 before.")
+    hourly: list[int] = Field(description="Failures of 24 clock hours, the running one last.")
     is_new: bool = Field(description="First seen in the last 24 hours.")
     came_back_at: UtcDatetime | None = Field(
         description="After it was resolved or fixed; until somebody acknowledges it."
@@ -149,7 +151,6 @@ class MemberView(BaseModel):
 class GroupStoryView(GroupView):
     """A group with all that is known of it."""
 
-    hourly: list[int] = Field(description="Failures of 24 clock hours, the running one last.")
     daily: list[int] = Field(description="Failures of 7 times 24 hours, the newest last.")
     releases: list[ReleaseView] = Field(description="`metadata.release`, seen last first.")
     causes: list[MemberView] = Field(description="What is merged in it; seen last first.")
@@ -163,7 +164,6 @@ class GroupStoryView(GroupView):
         group = story.group
         return cls(
             **_fields(group),
-            hourly=list(story.hourly),
             daily=list(story.daily),
             releases=[ReleaseView.of(release) for release in story.releases],
             causes=[MemberView.of(cause) for cause in story.causes],
@@ -188,6 +188,7 @@ def _fields(group: Group) -> dict[str, Any]:
         "last_hour": group.trend.last_hour,
         "last_24h": group.trend.last_24h,
         "last_7d": group.trend.last_7d,
+        "hourly": list(group.trend.hourly),
         "is_new": group.is_new,
         "came_back_at": marks.came_back_at,
         "status": group.status,

@@ -155,6 +155,12 @@ class IncomingMessage(BaseModel):
     category: str | None = None
     http_status: int | None = Field(None, ge=100, le=599)
     retry_after_s: float | None = Field(None, ge=0)
+    fingerprint: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="The producer's own name of the cause: all that give the same are one.",
+    )
     replay_id: str | None = Field(
         None, max_length=64, description="The replay that failed again, if it is one."
     )
