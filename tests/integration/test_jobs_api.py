@@ -361,7 +361,8 @@ def test_success_rates_and_counters_tell_the_same(api: TestClient) -> None:
     (group,) = api.get("/dlq/errors/grouped", params={"by": "cause"}).json()
     provider = api.get("/dlq/providers/spotify").json()
     assert provider["outcomes"] == outcomes | {"success_rate": 0.75}
-    assert group["replays"] == provider["outcomes"]
+    assert group["replay_success_rate"] == 0.75
+    assert api.get(f"/dlq/groups/{group['id']}").json()["outcomes"] == provider["outcomes"]
     stats = api.get("/dlq/stats").json()
     assert stats["by_outcome"] == outcomes
     assert stats["jobs"]["finished"] == 1

@@ -287,7 +287,8 @@ def test_an_export_does_not_replace_what_is_no_file(
     manager: FakeManager, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manager.ids = ["a"]
-    os.mkfifo(tmp_path / "pipe")
-    assert run("export", "--output", str(tmp_path / "pipe")) == 2
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    assert run("export", "--output", str(pipe), "--force") == 2
     assert "is not a file that could be replaced" in capsys.readouterr().err
-    assert (tmp_path / "pipe").is_fifo()
+    assert pipe.is_fifo()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import PurePath
-from typing import NamedTuple
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, NamedTuple
 
 from dlq.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel  # slow to import, and `dlq --help` needs only the names here
 
 
 class Format(StrEnum):

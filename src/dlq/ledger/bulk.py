@@ -13,18 +13,13 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
-    Integer,
     Row,
     Table,
-    Text,
     bindparam,
-    cast,
     func,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-
-from dlq.ledger.columns import WordHashes
 
 ARRAYS_MAX_BYTES = 32 * 1024 * 1024
 """PostgreSQL takes no statement over 1 GiB, which a batch of large bodies could be."""
@@ -71,10 +66,6 @@ def _statements(dialect: str, table: Table, rows: Sequence[Values]) -> Iterator[
 
 
 def _unnested(column: Column[Any], values: list[Any]) -> Any:
-    if isinstance(column.type, WordHashes):  # an array of arrays would be flattened
-        texts = [None if v is None else f"{{{','.join(map(str, v))}}}" for v in values]
-        as_text = func.unnest(bindparam(None, texts, type_=postgresql.ARRAY(Text())))
-        return cast(as_text, postgresql.ARRAY(Integer()))
     return func.unnest(bindparam(None, values, type_=postgresql.ARRAY(column.type)))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, Text, TypeDecorator
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from dlq.message import shorten_utf8
@@ -112,15 +111,3 @@ def id_spans(start: str) -> list[tuple[bytes, bytes]]:
 def _dashed(digits: str) -> str:
     full = digits.ljust(32, "0")
     return "-".join((full[:8], full[8:12], full[12:16], full[16:20], full[20:]))
-
-
-class WordHashes(TypeDecorator[list[int]]):
-    """An array of 32-bit hashes on PostgreSQL. SQLite has FTS5 instead and keeps none here."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.ARRAY(Integer()))
-        return dialect.type_descriptor(Text())

@@ -44,6 +44,8 @@ FEW = 2000
 """Dead letters of some causes that are sooner sorted than met by walking."""
 
 FEW_RESOLVED = 20_000
+MOST_CAUSES = 5000
+"""That are named one by one in a statement."""
 
 _COLUMNS: dict[str, ColumnElement[Any]] = {
     "outcome": func.coalesce(dead_letters.c.last_outcome, NO_OUTCOME),
@@ -97,6 +99,29 @@ def conditions(
     return found
 
 
+def counted(connection: Connection, where: Filter, now: dt.datetime) -> int | None:
+    """How many match, from the counters; None: they do not tell of all that is asked."""
+    of_causes: list[ColumnElement[bool]] = []
+    for term in where.column_terms:
+        if isinstance(term, AnyOf) and term.field == "state":
+            continue
+        if isinstance(term, AnyOf) and term.field == "service":
+            holds: ColumnElement[bool] = _is_any(term, services.c.name)
+        else:
+            holds, is_of_cause = _holds(term, now)
+            if not is_of_cause:
+                return None
+        of_causes.append(not_(func.coalesce(holds, false())) if term.negated else holds)
+    query = (
+        select(func.coalesce(func.sum(cause_counts.c.count), 0))
+        .join(causes, causes.c.id == cause_counts.c.cause_id)
+        .join(cause_groups, cause_groups.c.id == causes.c.group_id)
+        .join(services, services.c.id == cause_counts.c.service_id)
+        .where(cause_counts.c.state.in_([state.value for state in where.states]), *of_causes)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def _among_causes(
     connection: Connection,
     of_causes: Sequence[ColumnElement[bool]],
@@ -115,10 +140,13 @@ def _among_causes(
         cause_counts.c.cause_id.in_(chosen),
         cause_counts.c.state.in_([state.value for state in states]),
     )
-    if connection.execute(total).scalar_one() <= FEW:
-        return dead_letters.c.cause_id.in_(connection.execute(chosen).scalars().all())
+    ids = connection.execute(chosen.limit(MOST_CAUSES + 1)).scalars().all()
+    if connection.execute(total).scalar_one() <= FEW and len(ids) <= MOST_CAUSES:
+        return dead_letters.c.cause_id.in_(ids)
     # The plus keeps the database from beginning with the causes, and sorting what it finds.
-    return literal_column("+dead_letters.cause_id").in_(chosen)
+    cause_id: ColumnElement[int] = literal_column("+dead_letters.cause_id")
+    # Named, they tell the planner how many they are; of a subquery it would think they are few.
+    return cause_id.in_(ids if len(ids) <= MOST_CAUSES else chosen)
 
 
 def _state_conditions(

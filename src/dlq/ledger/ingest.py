@@ -107,7 +107,7 @@ def _store(
     inserted = insert_rows(
         connection,
         dead_letters,
-        [_new_row(connection, arrivals[i], filing, words[i], now) for i in first.values()],
+        [_new_row(arrivals[i], filing, now) for i in first.values()],
         unless_known=dead_letters.c.message_id,
         returning=(
             dead_letters.c.id,
@@ -119,9 +119,8 @@ def _store(
     )
     row_ids = {row.message_id: row.id for row in inserted}
     new = {first[message_id]: row_id for message_id, row_id in row_ids.items()}
-    if connection.dialect.name == "sqlite":
-        entries = [Entry(row_id, words[index]) for index, row_id in new.items()]
-        word_index.index(connection, sorted(entries, key=lambda entry: entry.row_id))
+    entries = [Entry(row_id, words[index]) for index, row_id in new.items()]
+    word_index.index(connection, sorted(entries, key=lambda entry: entry.row_id))
     tally = tally_of(connection)
     for row in inserted:
         tally.moved(row, None, State.PENDING)
@@ -137,15 +136,9 @@ def _store(
     }
 
 
-def _new_row(
-    connection: Connection,
-    arrival: Arrival,
-    filing: Filing,
-    words: frozenset[str],
-    now: dt.datetime,
-) -> dict[str, Any]:
+def _new_row(arrival: Arrival, filing: Filing, now: dt.datetime) -> dict[str, Any]:
     message_id = _id_of(arrival)
-    row = {
+    return {
         "message_id": message_id,
         "state": State.PENDING.value,
         "ingested_at": now,
@@ -158,9 +151,6 @@ def _new_row(
         **filing.facts(arrival),
         **filing.packed(arrival, message_id),
     }
-    if connection.dialect.name == "postgresql":
-        row["words"] = word_index.hashes(words)
-    return row
 
 
 def _id_of(arrival: Arrival) -> str:

@@ -174,6 +174,14 @@ class Archive:
         self, connection: Connection, packed: bytes, *, message_id: str, shape: int | None = None
     ) -> WireMessage:
         """The message that `pack` was given, with the same id and shape."""
+        raw = self.unpack_raw(connection, packed, message_id=message_id, shape=shape)
+        envelope, _, body = raw.partition(b"\n")
+        return read_wire(body, envelope.decode("ascii"))
+
+    def unpack_raw(
+        self, connection: Connection, packed: bytes, *, message_id: str, shape: int | None = None
+    ) -> bytes:
+        """The same as `raw_of` has it."""
         flags = packed[0]
         dictionary, start = _read_leb128(packed, 1)
         with self._lock:
@@ -183,8 +191,7 @@ class Archive:
             raw = unpacker.decompress(packed[start:])
         if flags & _ID_LEFT_OUT:
             raw = raw.replace(_ID_MARK, message_id.encode("utf-8"))
-        envelope, _, body = raw.partition(b"\n")
-        return read_wire(body, envelope.decode("ascii"))
+        return raw
 
     def _content(
         self, connection: Connection, dictionary: int, shape: int | None

@@ -31,8 +31,7 @@ def empty(
     ids = [row.id for row in rows]
     if not ids:
         return
-    if connection.dialect.name == "sqlite":
-        word_index.unindex(connection, entries_of(connection, ids))
+    word_index.unindex(connection, entries_of(connection, ids))
     connection.execute(
         update(dead_letters)
         .where(dead_letters.c.id.in_(ids))
@@ -49,10 +48,10 @@ def empty(
             unsettled_until=None,
             latest_wire=None,
             edited_wire=None,
-            words=None,
             wire=b"",
         )
     )
+    word_index.forget(connection, ids)
     connection.execute(update(replays).where(replays.c.dead_letter_id.in_(ids)).values(error=None))
     connection.execute(update(edits).where(edits.c.dead_letter_id.in_(ids)).values(difference="[]"))
     note(

@@ -15,9 +15,7 @@ from dlq.ledger.schema import dead_letters, history, replays
 from dlq.message import Form, WireMessage
 from dlq.states import Outcome, State
 
-DEAD_LETTER_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
-    column for column in dead_letters.c if column is not dead_letters.c.words
-)
+DEAD_LETTER_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(dead_letters.c)
 REPLAY_COLUMNS: tuple[ColumnElement[Any], ...] = (*replays.c, dead_letters.c.message_id)
 REPLAY_WITH_DEAD_LETTER: tuple[ColumnElement[Any], ...] = (*replays.c, *DEAD_LETTER_COLUMNS)
 

@@ -27,9 +27,10 @@ from sqlalchemy import (
     Text,
     bindparam,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from dlq.ledger.cause_book import MARKING
-from dlq.ledger.columns import CleanText, Instant, MessageId, Name, RowId, WordHashes
+from dlq.ledger.columns import CleanText, Instant, MessageId, Name, RowId
 from dlq.states import IN_DLQ, State
 
 DELETED = "deleted"
@@ -75,7 +76,6 @@ dead_letters = Table(
     # Only for a message without id whose ack the broker may not have taken yet.
     Column("digest", Text),
     Column("unsettled_until", Instant),
-    Column("words", WordHashes),  # PostgreSQL's index of words; SQLite has a table of its own
     # Messages, packed. The newest failure report as it came, once a replay has failed.
     Column("latest_wire", LargeBinary),
     # What a replay sends once the payload was edited.
@@ -198,6 +198,18 @@ shapes = Table(
     Column("frames", LargeBinary, nullable=False),  # of a trace, without its messages
     Column("words", CleanText, nullable=False),
 )
+
+# The index of words on PostgreSQL alone: see `word_index.py`.
+word_blocks = Table(
+    "word_blocks",
+    metadata,
+    Column("id", RowId, Identity(), primary_key=True),
+    Column("first_id", RowId, nullable=False),  # of the rows below
+    Column("last_id", RowId, nullable=False),
+    Column("row_ids", ARRAY(BigInteger), nullable=False),
+    Column("words", ARRAY(Integer), nullable=False),  # hashes
+)
+POSTGRESQL_ALONE = frozenset({word_blocks.name})
 
 dictionaries = Table(
     "dictionaries",
@@ -492,10 +504,10 @@ Index("ux_causes_identity", causes.c.identity, unique=True)
 Index("ix_causes_fingerprint", causes.c.fingerprint)
 Index("ix_causes_group_id", causes.c.group_id)
 Index("ux_cause_groups_fingerprint", cause_groups.c.fingerprint, unique=True)
-# What words stand in, on PostgreSQL.
-Index("ix_dead_letters_words", dead_letters.c.words, postgresql_using="gin").ddl_if(
-    dialect="postgresql"
-)
+
+# Blocks in the order of their rows; those that a word may stand in.
+Index("ix_word_blocks_first_id", word_blocks.c.first_id)
+Index("ix_word_blocks_words", word_blocks.c.words, postgresql_using="gin")
 
 Index("ux_jobs_job_id", jobs.c.job_id, unique=True)
 # What there is to run: as small as what is not over.

@@ -1,4 +1,5 @@
-"""Which dead letters a word may stand in: FTS5 on SQLite, a GIN index of hashes on PostgreSQL.
+"""Which dead letters a word may stand in: FTS5 on SQLite, on PostgreSQL a GIN index over the
+hashes of the words of some rows together.
 
 Kept are the words of the single message. Those that all messages of a cause share, or all with one
 trace, are kept with the cause and the shape, and the message only says which it has (`#c7`,
@@ -18,22 +19,31 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    and_,
+    any_,
     column,
+    delete,
+    insert,
     literal,
     literal_column,
     or_,
     select,
     table,
-    true,
-    update,
 )
 from sqlalchemy.dialects import postgresql
 
-from dlq.ledger.schema import causes, dead_letters, shapes
+from dlq.ledger.schema import DELETED, causes, dead_letters, shapes, word_blocks
 from dlq.query import TextTerm
 
 CUT = "#cut"
 """On a message of which not all words are kept: always a candidate."""
+BLOCK = 16
+"""Rows that share an entry on PostgreSQL. Words that many messages have are kept once for all of
+them; a hit means sixteen rows to look at, which is cheap."""
+HASH_MASK = 0xFFFFF
+FARTHEST = 100_000
+"""Rows between the first and the last of a block, at most: of one batch, and of what others
+stored meanwhile."""
 START = "*"
 """Behind what is only the start of a word: FTS5 finds those too."""
 MAX_SHARED = 300
@@ -64,20 +74,15 @@ def marks(cause_id: int | None, shape_id: int | None, *, is_cut: bool) -> set[st
 
 
 def hashes(words: Iterable[str]) -> list[int]:
-    """Of each word, 32 bits, signed: PostgreSQL's `integer`."""
-    return sorted({_hash(word) for word in words})
-
-
-def _hash(word: str) -> int:
-    code = zlib.crc32(word.encode("utf-8", "surrogatepass"))
-    return code - 2**32 if code >= 2**31 else code
+    """Of each word, 20 bits: few enough that rare words share the lists of an index."""
+    return sorted({zlib.crc32(w.encode("utf-8", "surrogatepass")) & HASH_MASK for w in words})
 
 
 # --- writing -----------------------------------------------------------------------------
 
 
 def index(connection: Connection, entries: Sequence[Entry]) -> None:
-    """For rows that have no entry. (New rows on PostgreSQL come with theirs.)"""
+    """Args: entries: in the order of their rows, which have none."""
     if not entries:
         return
     if connection.dialect.name == "sqlite":
@@ -86,26 +91,50 @@ def index(connection: Connection, entries: Sequence[Entry]) -> None:
             [(e.row_id, e.text) for e in entries],
         )
         return
-    for entry in entries:
-        connection.execute(
-            update(dead_letters)
-            .where(dead_letters.c.id == entry.row_id)
-            .values(words=hashes(entry.words))
-        )
+    blocks = [entries[start : start + BLOCK] for start in range(0, len(entries), BLOCK)]
+    connection.execute(
+        insert(word_blocks),
+        [
+            {
+                "first_id": block[0].row_id,
+                "last_id": block[-1].row_id,
+                "row_ids": [entry.row_id for entry in block],
+                "words": hashes(set().union(*(entry.words for entry in block))),
+            }
+            for block in blocks
+        ],
+    )
 
 
 def unindex(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Args: entries: just as they were indexed: FTS5 keeps no copy to take away by."""
-    if not entries:
-        return
-    if connection.dialect.name == "sqlite":
+    """On SQLite; in a block old words may stay, since candidates are looked at anyway.
+
+    Args: entries: just as they were indexed: FTS5 keeps no copy to take away by.
+    """
+    if entries and connection.dialect.name == "sqlite":
         connection.exec_driver_sql(
             "INSERT INTO word_index(word_index, rowid, own) VALUES ('delete', ?, ?)",
             [(e.row_id, e.text) for e in entries],
         )
+
+
+def forget(connection: Connection, row_ids: Sequence[int]) -> None:
+    """Let go of the blocks of which all rows are emptied, among those of these rows."""
+    if connection.dialect.name == "sqlite":
         return
-    ids = [entry.row_id for entry in entries]
-    connection.execute(update(dead_letters).where(dead_letters.c.id.in_(ids)).values(words=None))
+    block, letters = word_blocks.c, dead_letters
+    still_there = (
+        select(letters.c.id)
+        .where(letters.c.id == any_(block.row_ids), letters.c.state != DELETED)
+        .exists()
+    )
+    connection.execute(
+        delete(word_blocks).where(
+            block.first_id.between(min(row_ids) - FARTHEST, max(row_ids)),
+            block.last_id >= min(row_ids),
+            ~still_there,
+        )
+    )
 
 
 # --- reading -----------------------------------------------------------------------------
@@ -169,7 +198,7 @@ def fts_matches(found: Sequence[Need]) -> ColumnElement[bool]:
     return literal_column("word_index").op("MATCH", return_type=Boolean())(query)
 
 
-def fts_ids(found: Sequence[Need]) -> Select[tuple[int]]:
+def fts_ids(found: Sequence[Need]) -> Select[int]:
     return select(fts.c.rowid).where(fts_matches(found))
 
 
@@ -188,26 +217,17 @@ def _any(choices: frozenset[str]) -> str:
 
 
 def overlaps(found: Sequence[Need]) -> list[ColumnElement[bool]]:
-    """PostgreSQL's conditions for all of them."""
+    """PostgreSQL's conditions for all of them, on `word_blocks`."""
     conditions: list[ColumnElement[bool]] = []
     for need in found:
-        ways = [[_overlap({*choices, CUT}) for choices in words] for words in need.alternatives]
-        if len(ways) == 1:
-            conditions += ways[0]
-        else:
-            conditions.append(or_(*(_all(way) for way in ways)))
+        ways = [
+            and_(*(_overlap({*choices, CUT}) for choices in words)) for words in need.alternatives
+        ]
+        conditions.append(or_(*ways))
     return conditions
 
 
-def _all(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    joined: ColumnElement[bool] = true()
-    for condition in conditions:
-        joined = condition if joined is true() else joined & condition
-    return joined
-
-
 def _overlap(choices: set[str]) -> ColumnElement[bool]:
-    column = literal_column("dead_letters.words", postgresql.ARRAY(Integer()))
     wanted = literal(hashes(choices), postgresql.ARRAY(Integer()))
-    overlapping: ColumnElement[bool] = column.overlap(wanted)
+    overlapping: ColumnElement[bool] = word_blocks.c.words.overlap(wanted)
     return overlapping

@@ -32,6 +32,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 HOUR_US = 3600 * 1_000_000
 NOT_IN_DLQ = ("replaying", "resolved", "deleted")
 CUT = "#cut"
+CUT_HASH = zlib.crc32(CUT.encode("ascii")) & 0xFFFFF
+BLOCK = 16
 CHILDREN = ("replays", "history", "edits", "job_items")
 INDEXES = (
     *("message_id", "counts", "dlq", "dlq_age", "dlq_error_type", "dlq_fingerprint"),
@@ -57,6 +59,8 @@ def upgrade() -> None:
             "CREATE VIRTUAL TABLE word_index USING fts5(own, content='', columnsize=0, "
             "detail=none, tokenize=\"ascii tokenchars '_#-'\")"
         )
+    else:
+        _word_blocks()
     _convert(connection, is_sqlite=is_sqlite)
     _bring_back(connection, is_sqlite=is_sqlite)
     _indexes()
@@ -240,13 +244,28 @@ def _dead_letters() -> None:
         _text("open_replay_id", nullable=True),
         _text("digest", nullable=True),
         _instant("unsettled_until"),
-        sa.Column("words", sa.Text().with_variant(postgresql.ARRAY(sa.Integer()), "postgresql")),
         sa.Column("latest_wire", sa.LargeBinary()),
         sa.Column("edited_wire", sa.LargeBinary()),
         sa.Column("wire", sa.LargeBinary(), nullable=False),
         _key("dead_letters"),
         sqlite_autoincrement=True,
     )
+
+
+def _word_blocks() -> None:
+    op.create_table(
+        "word_blocks",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("first_id", sa.BigInteger(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
+        sa.Column("row_ids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("words", postgresql.ARRAY(sa.Integer()), nullable=False),
+        _key("word_blocks"),
+    )
+    op.create_index("ix_word_blocks_first_id", "word_blocks", ["first_id"])
+    op.create_index("ix_word_blocks_words", "word_blocks", ["words"], postgresql_using="gin")
+    # The planner has to know the common words from the rare ones.
+    op.execute("ALTER TABLE word_blocks ALTER COLUMN words SET STATISTICS 1000")
 
 
 def _bring_back(connection: sa.Connection, *, is_sqlite: bool) -> None:
@@ -268,8 +287,6 @@ def _bring_back(connection: sa.Connection, *, is_sqlite: bool) -> None:
 
 def _indexes() -> None:
     op.create_index("ux_dead_letters_message_id", "dead_letters", ["message_id"], unique=True)
-    if op.get_bind().dialect.name == "postgresql":
-        op.create_index("ix_dead_letters_words", "dead_letters", ["words"], postgresql_using="gin")
     for name, columns, where in (
         ("dlq", ["id", "cause_id", "service_id"], IN_DLQ),
         ("dlq_age", ["failed_at"], IN_DLQ),
@@ -340,14 +357,11 @@ def _convert(connection: sa.Connection, *, is_sqlite: bool) -> None:
                 counts[cause, service, row.state] += 1
                 hours[cause, hour] += 1
                 ages[hour] += row.state not in NOT_IN_DLQ
-            made.append(_converted(row, cause, service, is_sqlite=is_sqlite))
+            made.append(_converted(row, cause, service))
         connection.execute(_INSERT, made)
-        if is_sqlite:
-            kept = [{"id": one["id"], "own": CUT} for one in made if one["cause_id"] is not None]
-            if kept:
-                connection.execute(
-                    sa.text("INSERT INTO word_index(rowid, own) VALUES (:id, :own)"), kept
-                )
+        kept = [one["id"] for one in made if one["cause_id"] is not None]
+        if kept:
+            _index(connection, kept, is_sqlite=is_sqlite)
     _write_counts(connection, counts, hours, ages)
 
 
@@ -355,7 +369,7 @@ _COLUMNS = (
     *("id", "failed_at", "ingested_at", "cause_id", "service_id", "retry_count", "replay_count"),
     *("failed_count", "edit_count", "message_id", "state", "error_type", "form", "updated_at"),
     *("retry_after_s", "planned_at", "plan", "plan_reason", "next_replay_at", "last_outcome"),
-    *("open_replay_id", "digest", "unsettled_until", "words", "latest_wire", "edited_wire", "wire"),
+    *("open_replay_id", "digest", "unsettled_until", "latest_wire", "edited_wire", "wire"),
 )
 _INSERT = sa.text(
     f"INSERT INTO dead_letters ({', '.join(_COLUMNS)}) "  # noqa: S608 - names from above
@@ -386,7 +400,7 @@ def _cause(row: Any, groups: _Ids, causes: _Ids) -> int:
     )
 
 
-def _converted(row: Any, cause: int | None, service: int, *, is_sqlite: bool) -> dict[str, Any]:
+def _converted(row: Any, cause: int | None, service: int) -> dict[str, Any]:
     values = {name: getattr(row, name, None) for name in _COLUMNS}
     is_there = cause is not None
     values |= {
@@ -397,7 +411,6 @@ def _converted(row: Any, cause: int | None, service: int, *, is_sqlite: bool) ->
         "wire": _packed(row.envelope, row.body) if is_there else b"",
         "latest_wire": _packed(row.latest_envelope, row.latest_body) if is_there else None,
         "edited_wire": _packed(row.edited_envelope, row.edited_body) if is_there else None,
-        "words": None if is_sqlite or not is_there else [_hash(CUT)],
     }
     return values
 
@@ -423,9 +436,23 @@ def _retry_count(body: bytes) -> int:
     return count if isinstance(count, int) and 0 <= count < 2**31 else 0
 
 
-def _hash(word: str) -> int:
-    code = zlib.crc32(word.encode("utf-8"))
-    return code - 2**32 if code >= 2**31 else code
+def _index(connection: sa.Connection, ids: list[int], *, is_sqlite: bool) -> None:
+    """Only as something of which the words are not known."""
+    if is_sqlite:
+        statement = "INSERT INTO word_index(rowid, own) VALUES (:id, :own)"
+        connection.execute(sa.text(statement), [{"id": one, "own": CUT} for one in ids])
+        return
+    blocks = [ids[start : start + BLOCK] for start in range(0, len(ids), BLOCK)]
+    connection.execute(
+        sa.text(
+            "INSERT INTO word_blocks (first_id, last_id, row_ids, words) "
+            "VALUES (:first, :last, :ids, :words)"
+        ),
+        [
+            {"first": block[0], "last": block[-1], "ids": block, "words": [CUT_HASH]}
+            for block in blocks
+        ],
+    )
 
 
 def _hour(failed_at: Any) -> int:

@@ -1,0 +1,196 @@
+"""What a filter's texts find: candidates from the index of words, each read and compared."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, Select, select
+
+from dlq.ledger import word_index
+from dlq.ledger.base import DeadLetter
+from dlq.ledger.causes import Cause, causes_by_id
+from dlq.ledger.conditions import conditions
+from dlq.ledger.packing import archive_of
+from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
+from dlq.ledger.schema import dead_letters, word_blocks
+from dlq.message import Form
+from dlq.query import Contains, Filter, Searchable
+
+MIN_CANDIDATES, MAX_CANDIDATES = 50, 1000
+"""How many are read at once: more each time, since those before did not do."""
+
+_ALL = select(*DEAD_LETTER_COLUMNS)
+_id = dead_letters.c.id
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was found among some candidates. `looked_to`: all up to there was looked at; None:
+    all there is."""
+
+    looked_to: int | None
+    found: list[tuple[int, DeadLetter]]
+
+
+class Search:
+    """One filter with texts, on one connection."""
+
+    def __init__(
+        self, connection: Connection, where: Filter, now: dt.datetime, *, newest_first: bool = False
+    ) -> None:
+        self._connection = connection
+        self._where = where
+        self._newest_first = newest_first
+        self._columns = conditions(connection, where, now)
+        wanted = [term for term in where.text_terms if not term.negated]
+        self._needs = word_index.needs(connection, wanted)
+        self._named = self._rows_named()
+        self._words = [words for term in wanted if (words := term.needs())]
+
+    def batches(self, reached: int | None = None, *, up_to: int | None = None) -> Iterator[Batch]:
+        """By key, from beyond `reached`, until all was looked at."""
+        size = MIN_CANDIDATES
+        while True:
+            looked_to, ids = self._candidates(reached, size)
+            if up_to is not None:
+                ids = [row_id for row_id in ids if row_id <= up_to]
+                looked_to = None if looked_to is not None and looked_to >= up_to else looked_to
+            yield Batch(looked_to, self._matching(ids))
+            if looked_to is None:
+                return
+            reached, size = looked_to, min(2 * size, MAX_CANDIDATES)
+
+    def __iter__(self) -> Iterator[tuple[int, DeadLetter]]:
+        return self.found()
+
+    def found(self, reached: int | None = None) -> Iterator[tuple[int, DeadLetter]]:
+        """All that match, by key."""
+        for batch in self.batches(reached):
+            yield from batch.found
+
+    # --- candidates ----------------------------------------------------------------------
+
+    def _candidates(self, reached: int | None, size: int) -> tuple[int | None, list[int]]:
+        """The next ids whose texts may match, and how far that is."""
+        if self._needs and self._connection.dialect.name == "postgresql":
+            return self._from_blocks(reached, size)
+        query = self._from_rows() if not self._needs else self._from_fts()
+        key = query.selected_columns[0]
+        if reached is not None:
+            query = query.where(key < reached if self._newest_first else key > reached)
+        order = key.desc() if self._newest_first else key
+        ids = list(self._connection.execute(query.order_by(order).limit(size)).scalars())
+        return (ids[-1] if len(ids) == size else None), ids
+
+    def _from_rows(self) -> Select[int]:
+        return select(_id).where(*self._columns)
+
+    def _from_fts(self) -> Select[int]:
+        if self._named:
+            matching = word_index.fts_ids(self._needs)
+            ids = matching.union_all(select(_id).where(_id.in_(self._named)))
+            return select(_id).where(*self._columns, _id.in_(ids))
+        # Begun at the index of words, which gives its rows in their order.
+        row_id = word_index.fts.c.rowid
+        joined = word_index.fts.join(dead_letters, _id == row_id)
+        matches = word_index.fts_matches(self._needs)
+        return select(row_id.label("id")).select_from(joined).where(matches, *self._columns)
+
+    def _from_blocks(self, reached: int | None, size: int) -> tuple[int | None, list[int]]:
+        """Some blocks' rows, as far as no block beyond these can have any."""
+        count = max(size // word_index.BLOCK, 4)
+        while True:
+            edge, ids = self._rows_of_blocks(reached, count)
+            if edge is None or ids or self._is_beyond(edge, reached):
+                return edge, sorted(ids, reverse=self._newest_first)
+            count *= 2  # they lie over one another
+
+    def _rows_of_blocks(self, reached: int | None, count: int) -> tuple[int | None, set[int]]:
+        block = word_blocks.c
+        query = select(block.first_id, block.last_id, block.row_ids)
+        query = query.where(*word_index.overlaps(self._needs))
+        if self._newest_first:
+            query = query.order_by(block.last_id.desc())
+            query = query if reached is None else query.where(block.first_id < reached)
+        else:
+            query = query.order_by(block.first_id)
+            query = query if reached is None else query.where(block.last_id > reached)
+        blocks = self._connection.execute(query.limit(count + 1)).all()
+        edge = None
+        if len(blocks) > count:
+            beyond = blocks[count]
+            edge = beyond.last_id + 1 if self._newest_first else beyond.first_id - 1
+        ids = {row_id for block in blocks for row_id in block.row_ids} | set(self._named)
+        return edge, {
+            row_id
+            for row_id in ids
+            if self._is_beyond(row_id, reached)
+            and (edge is None or row_id == edge or self._is_beyond(edge, row_id))
+        }
+
+    def _is_beyond(self, row_id: int, reached: int | None) -> bool:
+        if reached is None:
+            return True
+        return row_id < reached if self._newest_first else row_id > reached
+
+    def _rows_named(self) -> list[int]:
+        """Ids are not in the index of words: there is one for them."""
+        phrases = [t.phrase for t in self._where.text_terms if isinstance(t, Contains)]
+        query = select(_id).where(dead_letters.c.message_id.in_(phrases))
+        return list(self._connection.execute(query).scalars()) if phrases else []
+
+    # --- comparing -----------------------------------------------------------------------
+
+    def _matching(self, ids: Sequence[int]) -> list[tuple[int, DeadLetter]]:
+        if not ids:
+            return []
+        order = _id.desc() if self._newest_first else _id
+        query = _ALL.where(_id.in_(ids), *self._columns).order_by(order)
+        rows = self._connection.execute(query).mappings().all()
+        known = causes_by_id(self._connection, (row[dead_letters.c.cause_id] for row in rows))
+        rows = [row for row in rows if self._may_match(row, known[row[dead_letters.c.cause_id]])]
+        letters = dead_letters_of(self._connection, rows)
+        return [
+            (row[_id], letter)
+            for row, letter in zip(rows, letters, strict=True)
+            if self._matches(letter)
+        ]
+
+    def _matches(self, letter: DeadLetter) -> bool:
+        searched = Searchable.of(letter.message, letter.title)
+        return all(searched.matches(term) is not term.negated for term in self._where.text_terms)
+
+    def _may_match(self, row: RowMapping, cause: Cause) -> bool:
+        """A look at the bytes, before anything is read: a tenth of the cost.
+
+        Only where the words must stand in them as they are: in plain ASCII of our own form, that
+        nothing newer has replaced.
+        """
+        column = dead_letters.c
+        if (
+            not self._words
+            or row[_id] in self._named
+            or row[column.form] != Form.CURRENT
+            or row[column.latest_wire] is not None
+            or row[column.edited_wire] is not None
+        ):
+            return True
+        raw = archive_of(self._connection).unpack_raw(
+            self._connection,
+            row[column.wire],
+            message_id=row[column.message_id],
+            shape=row[column.shape_id],
+        )
+        if not raw.isascii() or b"\\u" in raw:
+            return True
+        plain = raw.lower()
+        return all(
+            any(
+                # What its cause has may stand in the title alone.
+                all(word.encode("utf-8") in plain for word in words - cause.words)
+                for words in alternatives
+            )
+            for alternatives in self._words
+        )
