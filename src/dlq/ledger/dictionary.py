@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from dlq.ledger.database import Database
-from dlq.ledger.packing import LEVEL, archive_of, raw_of
+from dlq.ledger.packing import LEVEL, archive_of
 from dlq.ledger.queries import newest_id
 from dlq.ledger.schema import DELETED, dead_letters, dictionaries
 
@@ -23,10 +23,14 @@ FIRST_AT = 500
 AGAIN_AFTER = 20_000
 """Dead letters after which another is tried."""
 AGAIN_AFTER_TIME = dt.timedelta(hours=1)
-SAMPLES, TESTS = 1000, 200
+SAMPLES, TESTS = 1500, 300
+SPAN = 20_000
+"""Rows, back from the newest, that samples are of."""
 BYTES = 64 * 1024
+LINE_END_IN_JSON = b"\\n"
+MIN_LINE_BYTES = 10
 MAX_SAMPLE_BYTES = 64 * 1024
-WORTHWHILE = 0.9
+WORTHWHILE = 0.95
 """Another one is kept if messages that neither has seen become smaller than this by it."""
 
 
@@ -56,23 +60,39 @@ def _samples(connection: Connection, now: dt.datetime) -> list[bytes]:
     ).first()
     if newest < FIRST_AT:
         return []
-    if last is not None and (
-        newest < last.trained_to + AGAIN_AFTER or now < last.trained_at + AGAIN_AFTER_TIME
-    ):
+    if last is not None and not _is_due(last.trained_to, last.trained_at, newest, now):
         return []
     column = dead_letters.c
     query = (
         select(column.message_id, column.shape_id, column.wire)
+        .where(column.id.in_(range(newest, max(newest - SPAN, 0), -_step(newest))))
         .where(column.state != DELETED)
-        .order_by(column.id.desc())
-        .limit(SAMPLES + TESTS)
     )
-    archive = archive_of(connection)
-    raw = [
-        raw_of(archive.unpack(connection, row.wire, message_id=row.message_id, shape=row.shape_id))
-        for row in connection.execute(query).all()
-    ]
+    raw = [_without_frames(connection, row) for row in connection.execute(query).all()]
     return [one for one in raw if len(one) <= MAX_SAMPLE_BYTES]
+
+
+def _is_due(trained_to: int, trained_at: dt.datetime, newest: int, now: dt.datetime) -> bool:
+    """At first as often as the ledger doubles; later not more than once in an hour."""
+    if trained_to < AGAIN_AFTER:
+        return newest >= 2 * trained_to
+    return newest >= trained_to + AGAIN_AFTER and now >= trained_at + AGAIN_AFTER_TIME
+
+
+def _step(newest: int) -> int:
+    """So that samples are of all that came of late, not of the last burst."""
+    return max(min(newest, SPAN) // (SAMPLES + TESTS), 1)
+
+
+def _without_frames(connection: Connection, row: Row[Any, Any, Any]) -> bytes:
+    """A message without what its shape brings anyway: the dictionary has room for the rest."""
+    archive = archive_of(connection)
+    raw = archive.unpack_raw(connection, row.wire, message_id=row.message_id, shape=row.shape_id)
+    if row.shape_id is not None:
+        for line in set(archive.frames(connection, row.shape_id).split(LINE_END_IN_JSON)):
+            if len(line) >= MIN_LINE_BYTES:
+                raw = raw.replace(line, b"")
+    return raw
 
 
 def _keep(

@@ -18,7 +18,7 @@ from dlq.ledger.conditions import conditions, counted
 from dlq.ledger.moves import unknown
 from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
 from dlq.ledger.schema import DELETED, dead_letters
-from dlq.ledger.searching import Search
+from dlq.ledger.searching import MAX_CANDIDATES, Search
 from dlq.query import Filter
 
 _ALL = select(*DEAD_LETTER_COLUMNS)
@@ -152,7 +152,10 @@ def _next(
     now: dt.datetime,
 ) -> tuple[int, list[tuple[int, DeadLetter]]]:
     if where.text_terms:
-        batch = next(Search(connection, where, now).batches(row_id, up_to=up_to))
+        search = Search(connection, where, now)
+        batch = next(search.batches(row_id, up_to=up_to, size=min(limit, MAX_CANDIDATES)))
+        if len(batch.found) > limit:
+            return batch.found[limit - 1][0], batch.found[:limit]
         return up_to if batch.looked_to is None else batch.looked_to, batch.found
     query = _ALL.where(*conditions(connection, where, now))
     query = query.where(dead_letters.c.id > row_id, dead_letters.c.id <= up_to)

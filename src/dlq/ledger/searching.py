@@ -49,9 +49,18 @@ class Search:
         self._named = self._rows_named()
         self._words = [words for term in wanted if (words := term.needs())]
 
-    def batches(self, reached: int | None = None, *, up_to: int | None = None) -> Iterator[Batch]:
-        """By key, from beyond `reached`, until all was looked at."""
-        size = MIN_CANDIDATES
+    def batches(
+        self,
+        reached: int | None = None,
+        *,
+        up_to: int | None = None,
+        size: int = MIN_CANDIDATES,
+    ) -> Iterator[Batch]:
+        """By key, from beyond `reached`, until all was looked at.
+
+        Args:
+            size: candidates of the first batch, about.
+        """
         while True:
             looked_to, ids = self._candidates(reached, size)
             if up_to is not None:
