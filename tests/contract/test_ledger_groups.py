@@ -25,9 +25,11 @@ from dlq.ledger.cause_book import (
     NEW_FOR,
     Group,
     GroupStory,
+    NewCause,
     Sort,
     Status,
 )
+from dlq.ledger.group_samples import SAMPLED_CAUSES
 from dlq.outcome import OutcomeReport
 from dlq.query.fields import MARKS
 from dlq.states import IN_DLQ, Outcome, State
@@ -124,6 +126,53 @@ def test_a_group_tells_its_cause(ledger: Ledger) -> None:
     assert (found.shown.error_class, found.shown.http_status) == ("requests.HTTPError", 429)
 
 
+def found_anew(fingerprint: str, title: str, category: str) -> NewCause:
+    return NewCause(fingerprint, title, category, None, None, rule="a new one", reason="")
+
+
+def test_a_group_is_named_after_what_it_holds(ledger: Ledger) -> None:
+    ids = put(ledger, A, count=2, title="the old words", category="unknown")
+    put(ledger, B, title="another cause", category="auth")
+    ledger.groups.merge(B, into=A)
+    assert group(ledger).shown.title == "the old words"
+    anew = found_anew(A, "the new words", "rate_limit")
+    ledger.groups.reassign([(message_id, anew) for message_id in ids])
+    assert (group(ledger).shown.title, group(ledger).category) == ("the new words", "rate_limit")
+
+
+def test_a_group_that_holds_none_of_its_own_is_named_after_the_cause_seen_last(
+    ledger: Ledger,
+) -> None:
+    [a] = put(ledger, A, title="its own", category="unknown")
+    [b] = put(ledger, B, title="seen before", failed_at=now() - HOUR)
+    put(ledger, C, title="seen last")
+    for fingerprint in (B, C):
+        ledger.groups.merge(fingerprint, into=A)
+    ledger.groups.reassign([(a, found_anew(C, "seen last", "rate_limit"))])
+    assert group(ledger).shown.title == "seen last"
+    assert listed(ledger)[0].shown.title == "seen last"
+    resolve(ledger, b)
+    assert group(ledger).shown.title == "seen last"
+
+
+def test_what_is_resolved_still_names_its_group(ledger: Ledger) -> None:
+    [a] = put(ledger, A, title="its own")
+    put(ledger, B, title="another cause")
+    ledger.groups.merge(B, into=A)
+    resolve(ledger, a)
+    assert group(ledger).shown.title == "its own"
+
+
+def test_samples_are_found_behind_causes_with_nothing_left(ledger: Ledger) -> None:
+    [kept] = put(ledger, A, failed_at=now() - HOUR)
+    names_of_more = [f"{number:04x}" * 4 for number in range(SAMPLED_CAUSES)]
+    for fingerprint in names_of_more:
+        [gone] = put(ledger, fingerprint)
+        resolve(ledger, gone)
+        ledger.groups.merge(fingerprint, into=A)
+    assert group(ledger).sample_messages == (kept,)
+
+
 def test_samples_are_the_newest_in_the_dlq(ledger: Ledger) -> None:
     ids = put(ledger, count=8)
     replaying(ledger, ids[7])
@@ -156,8 +205,31 @@ def test_a_trend_counts_failures_by_the_clock_hour(
     told = story(ledger)
     trend = told.group.trend
     assert (trend.last_hour, trend.last_24h, trend.last_7d) == (2, 4, 6)
-    assert told.hourly == (1, *[0] * 21, 1, 2)
+    assert trend.hourly == (1, *[0] * 21, 1, 2)
+    assert listed(ledger)[0].trend == trend
     assert told.daily == (0, 0, 0, 1, 0, 1, 4)
+
+
+def test_a_clock_that_runs_ahead_counts_in_the_hour_that_is_running(
+    clock: time_machine.Traveller, ledger: Ledger
+) -> None:
+    put(ledger, failed_at=NOON + 3 * HOUR)
+    told = story(ledger)
+    assert told.group.trend.hourly == (*[0] * 23, 1)
+    assert told.group.trend.last_7d == sum(told.daily) == 1
+
+
+def test_trends_of_merged_causes_are_added_up(
+    clock: time_machine.Traveller, ledger: Ledger
+) -> None:
+    for fingerprint in (A, B):
+        put(ledger, fingerprint, failed_at=NOON - HOUR)
+    put(ledger, C, failed_at=NOON)
+    ledger.groups.merge(A, into=B)
+    assert {each.fingerprint: each.trend.hourly for each in listed(ledger)} == {
+        B: (*[0] * 22, 2, 0),
+        C: (*[0] * 23, 1),
+    }
 
 
 def test_a_replay_that_fails_again_is_a_failure_more(ledger: Ledger) -> None:

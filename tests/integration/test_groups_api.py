@@ -83,7 +83,8 @@ def test_an_operator_sees_what_broke(api: TestClient, rate_limits: str, credenti
     )
     assert first["by_state"] == {"pending": 3}
     assert first["services"] == {"api-enrichment-pipeline": 3}
-    assert first["last_24h"] == first["last_7d"] == 3
+    assert first["last_24h"] == first["last_7d"] == sum(first["hourly"]) == 3
+    assert len(first["hourly"]) == 24
     assert first["is_new"] is True
     assert "Spotify" in first["hint"]
     assert second["id"] == credentials

@@ -17,7 +17,7 @@ from dlq.job import Choice, JobOptions, JobState, NewJob
 from dlq.ledger import (
     ReplayRules,
     choosing,
-    group_figures,
+    group_pages,
     group_samples,
     group_story,
     jobs,
@@ -65,7 +65,7 @@ QUESTIONS: dict[str, Callable[[Connection], Any]] = {
     "stats": summaries.stats,
     "ages": lambda c: summaries.ages(c, [0.99], now()),
     "by type": group_samples.by_error_type,
-    "by cause": lambda c: group_figures.page(
+    "by cause": lambda c: group_pages.page(
         c, statuses=(), states=(), sort=Sort.COUNT, limit=5, offset=0, now=now()
     ),
     "a group": lambda c: group_story.story(c, "a" * 16, now()),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
+from sqlalchemy import Connection, Integer, Select, bindparam, func, select
 
 from dlq.ledger.base import OutcomeCounts
 from dlq.ledger.cause_book import NEW_FOR, Group, Marks, Member, Trend
@@ -109,7 +109,7 @@ def rows_of(connection: Connection, ids: Sequence[int]) -> list[GroupRow]:
 
 def _rows(
     connection: Connection, query: Select[Any], ids: Sequence[int], **given: Any
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     return connection.execute(query, {"groups": list(ids), **given}).all()
 
 

@@ -102,7 +102,7 @@ class _Cause(NamedTuple):
     error_type: str
     first_seen: dt.datetime
     last_seen: dt.datetime
-    count: int
+    waiting: int
 
 
 _IN_DLQ = (
@@ -123,7 +123,7 @@ def by_error_type(connection: Connection) -> list[ErrorTypeGroup]:
     groups = [
         ErrorTypeGroup(
             error_type=name,
-            count=sum(int(each.count) for each in of),
+            count=sum(int(each.waiting) for each in of),
             sample_messages=sampled[name],
             first_seen=min(each.first_seen for each in of),
             last_seen=of[0].last_seen,

@@ -109,10 +109,9 @@ def shapes_by_id(connection: Connection, ids: Iterable[int | None]) -> dict[int 
 def _shapes_by(connection: Connection, digests: Iterable[str]) -> dict[str, Shape]:
     numbers = {_number(digest): digest for digest in digests}
     query = select(shapes.c.id, shapes.c.digest, shapes.c.words).where(shapes.c.id.in_(numbers))
-    # A shared lock: what is named here must not be swept away before the commit.
     return {
         row.digest: Shape(row.id, frozenset(row.words.split()))
-        for row in connection.execute(query.with_for_update(read=True, key_share=True))
+        for row in connection.execute(query)
         if numbers[row.id] == row.digest
     }
 

@@ -14,11 +14,12 @@ from dlq.ledger.base import OutcomeCounts
 from dlq.manager.access import Admin, Viewer
 from dlq.manager.api.context import TheManager, problems
 from dlq.manager.api.groups import SHOWN
-from dlq.manager.api.schemas.bounds import MAX_BATCH
 from dlq.manager.api.schemas.groups import GroupView
 from dlq.manager.api.schemas.health import AuditView, Whoami
 from dlq.manager.api.schemas.statistics import DLQStats, ErrorGroup, RetentionView
 from dlq.states import IN_DLQ, Outcome
+
+SHOWN_GROUPS = 100
 
 router = APIRouter(prefix="/dlq", tags=["statistics"])
 
@@ -56,10 +57,10 @@ def grouped(
         Literal["error_type", "cause"], Query(description="cause: by fingerprint.")
     ] = "error_type",
 ) -> list[GroupView] | list[ErrorGroup]:
-    """`by=cause`: the groups that are open or acknowledged, at most a thousand: see /dlq/groups."""
+    """`by=cause`: the first hundred groups, as `GET /dlq/groups` has them."""
     if by == "cause":
         now = dt.datetime.now(dt.UTC)
-        page = manager.ledger.groups.all(statuses=SHOWN, states=IN_DLQ, limit=MAX_BATCH, now=now)
+        page = manager.ledger.groups.all(statuses=SHOWN, states=IN_DLQ, limit=SHOWN_GROUPS, now=now)
         return [GroupView.of(group) for group in page.groups]
     return [ErrorGroup.of(group) for group in manager.ledger.groups.by_error_type()]
 
