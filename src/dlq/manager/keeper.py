@@ -2,8 +2,8 @@
 
 Once a minute it asks what will be lost next, warns of it before it happens, carries retention
 out in small steps with rests between, and lets the ledger look after itself. For its first
-minutes a manager lets nothing go: who starts it on an old ledger, or one from a backup, can read the
-warning and still change his mind.
+minutes a manager lets nothing go: who starts it on an old ledger, or one from a backup, can read
+the warning and still change his mind.
 """
 
 from __future__ import annotations
