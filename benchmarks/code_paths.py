@@ -1,7 +1,8 @@
 """Where the benchmark's dead letters fail: the ways of `code_paths.toml`, and their tracebacks.
 
-A code path is a task (the pipeline's own frames, outermost first) that meets a failure: the
-library's frames below it, the exception's class and message, and what was raised before it.
+A code path is a task (the pipeline's own frames, outermost first: a traceback begins where the
+exception is caught, around the task) that meets a failure: the library's frames below it, the
+exception's class and message, and what was raised before it.
 `Traces` renders them as Python 3.11 does.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SITE = "/usr/local/lib/python3.11/site-packages"
+SITE = "/venv/lib/python3.11/site-packages"
 RELEASES = ("2025.9.3", "2025.10.0", "2025.10.1", "2025.11.0")
 """Each moves the lines of the pipeline's own files a little."""
 

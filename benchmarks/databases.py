@@ -6,17 +6,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from unittest import mock
 
 from sqlalchemy import Engine, create_engine, text
 
-from tests.support import postgres
 from tests.support.postgres import PostgresCluster, postgres_programs
 
 AS_IN_PRODUCTION = {
@@ -134,11 +131,11 @@ def database(kind: str, folder: Path, *, is_kept: bool) -> Iterator[Database]:
     programs = postgres_programs()
     if programs is None:
         raise SystemExit("PostgreSQL is not installed (Debian: apt install postgresql)")
-    with mock.patch.object(tempfile, "tempdir", str(folder) if is_kept else None):
-        cluster = PostgresCluster(programs)
+    cluster = PostgresCluster(
+        programs, settings=AS_IN_PRODUCTION, folder=folder if is_kept else None
+    )
     try:
-        with mock.patch.object(postgres, "SPEED_OVER_DURABILITY", AS_IN_PRODUCTION):
-            cluster.start()
+        cluster.start()
         yield PostgresqlDatabase(cluster, cluster.fresh_database())
     finally:
         if is_kept:

@@ -10,7 +10,7 @@ import gc
 import multiprocessing
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -40,13 +40,38 @@ class Remembered(NamedTuple):
     request_id: str
 
 
+class Sizes:
+    """Of many messages, in bytes."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._counted: Counter[int] = Counter()
+
+    def add(self, sizes: list[int]) -> None:
+        self.total += sum(sizes)
+        self._counted.update(sizes)
+
+    @property
+    def mean(self) -> float:
+        return self.total / self._counted.total()
+
+    @property
+    def median(self) -> int:
+        half, passed = self._counted.total() / 2, 0
+        for size in sorted(self._counted):
+            passed += self._counted[size]
+            if passed >= half:
+                return size
+        raise ValueError("expected the sizes of one message at least, got none")
+
+
 @dataclass
 class Filled:
     """What went in so far."""
 
     rows: int = 0
-    body_bytes: int = 0
-    raw_bytes: int = 0
+    bodies: Sizes = field(default_factory=Sizes)
+    raws: Sizes = field(default_factory=Sizes)
     raw_sampled_bytes: int = 0
     zlib_sampled_bytes: int = 0
     rows_per_s: float = 0.0  # just before the last mark
@@ -54,12 +79,12 @@ class Filled:
 
     @property
     def zlib_bytes(self) -> float:
-        return self.raw_bytes * self.zlib_sampled_bytes / max(self.raw_sampled_bytes, 1)
+        return self.raws.total * self.zlib_sampled_bytes / max(self.raw_sampled_bytes, 1)
 
     def add(self, made: Episode) -> None:
         self.rows += len(made.arrivals)
-        self.body_bytes += made.body_bytes
-        self.raw_bytes += made.raw_bytes
+        self.bodies.add(made.body_bytes)
+        self.raws.add(made.raw_bytes)
         self.raw_sampled_bytes += made.raw_sampled_bytes
         self.zlib_sampled_bytes += made.zlib_sampled_bytes
         for arrival in made.arrivals[::REMEMBERED_EVERY]:

@@ -15,7 +15,8 @@ import itertools
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from dlq.pace import Limit, Limits
 KINDS = ("sqlite", "postgresql")
 UNBOUNDED = ReplayRules(concurrency=1000, limits=Limits(others=Limit(10_000.0, 10_000)))
 """No pace holds a claim up."""
+SAID_EVERY = 50_000
 
 
 @dataclass
@@ -48,6 +50,31 @@ class Look:
     timings: dict[str, Timing] = field(default_factory=dict)
 
 
+class Shown:
+    """How far it is, on standard error: rows as a bar where that is a terminal, and a line for
+    each measurement once it is there."""
+
+    def __init__(self, progress: Progress, name: str, rows: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=rows)
+        self._name = name
+        self._started = time.monotonic()
+
+    def filled(self, count: int) -> None:
+        self._progress.advance(self._task, count)
+        done = int(self._progress.tasks[self._task].completed)
+        if done // SAID_EVERY > (done - count) // SAID_EVERY:
+            self.say(f"{done:,} rows are in")
+
+    def timed(self, name: str, taken: Timing) -> Timing:
+        self.say(f"{name}: {_both(taken)} ms")
+        return taken
+
+    def say(self, text: str) -> None:
+        passed_s = time.monotonic() - self._started
+        self._progress.console.print(f"{passed_s:7.1f} s  {self._name}  {text}", markup=False)
+
+
 @dataclass
 class Report:
     name: str
@@ -56,21 +83,28 @@ class Report:
     comparisons: list[Comparison]
 
 
-def measure(where: Database, plan: Plan, made: Episodes, progress: Callable[[int], None]) -> Report:
+def measure(where: Database, plan: Plan, made: Episodes, progress: Shown) -> Report:
     """Fill a fresh ledger, and look at it at each mark."""
     filled = Filled()
     looks: list[Look] = []
     compared: list[Comparison] = []
     for mark in marks_of(plan.rows):
         with closing(open_ledger(where.url)) as ledger:
-            fill_to(mark, ledger, made, filled, progress)
+            fill_to(mark, ledger, made, filled, progress.filled)
             where.settle()
             look = Look(filled.rows, where.size_bytes(), filled.rows_per_s)
+            progress.say(
+                f"{mark:,} rows: {look.size_bytes / look.rows:,.0f} bytes a message, "
+                f"ingest {look.ingested_per_s:,.0f} rows/s"
+            )
             known = _known(ledger, filled, plan)
-            look.timings |= _timings_of_reads(known)
+            for name, taken in _timings_of_reads(known):
+                look.timings[name] = progress.timed(name, taken)
             if mark == plan.rows:
+                progress.say("what one would do without it")
                 compared += comparisons(where, plan, filled, look.size_bytes, known, look.timings)
-        look.timings |= _timings_of_writes(where, filled, plan)
+        for name, taken in _timings_of_writes(where, filled, plan):
+            look.timings[name] = progress.timed(name, taken)
         looks.append(look)
     return Report(where.name, looks, filled, compared)
 
@@ -82,24 +116,20 @@ def _known(ledger: Ledger, filled: Filled, plan: Plan) -> Known:
     return Known(ledger, filled.rows, newest_at, list(filled.remembered), rng)
 
 
-def _timings_of_reads(known: Known) -> dict[str, Timing]:
-    found = {}
+def _timings_of_reads(known: Known) -> Iterator[tuple[str, Timing]]:
     for name, make in reads(known).items():
         make()()  # connections and caches are warm, as a manager's are
-        found[name] = timing(make() for _ in itertools.count())
-    return found
+        yield name, timing(make() for _ in itertools.count())
 
 
-def _timings_of_writes(where: Database, filled: Filled, plan: Plan) -> dict[str, Timing]:
+def _timings_of_writes(where: Database, filled: Filled, plan: Plan) -> Iterator[tuple[str, Timing]]:
     """In a copy, so that the next mark is one of dead letters alone."""
     with where.copied() as url, closing(open_ledger(url, rules=UNBOUNDED)) as ledger:
         known = _known(ledger, filled, plan)
         made, claimed = claims(known)
-        return {
-            "making a job of 1,000": made,
-            "claim of its 1,000 replays": claimed,
-            "delete by id": deletes(known),
-        }
+        yield "making a job of 1,000", made
+        yield "claim of its 1,000 replays", claimed
+        yield "delete by id", deletes(known)
 
 
 # --- printing ----------------------------------------------------------------------------
@@ -109,8 +139,9 @@ def tables(report: Report) -> Iterator[str]:
     rows = report.filled.rows
     yield f"### {report.name}, {rows:,} dead letters"
     yield (
-        f"A message has {report.filled.body_bytes / rows:,.0f} bytes of body on average, "
-        f"{report.filled.raw_bytes / rows:,.0f} with headers and properties."
+        f"A message has {report.filled.bodies.mean:,.0f} bytes of body on average (median "
+        f"{report.filled.bodies.median:,}), {report.filled.raws.mean:,.0f} (median "
+        f"{report.filled.raws.median:,}) with headers and properties."
     )
     first = report.looks[0]
     yield markdown(
@@ -185,8 +216,7 @@ def run(kind: str, plan: Plan, folder: Path, *, is_kept: bool) -> None:
         database(kind, folder, is_kept=is_kept) as where,
         shown,
     ):
-        task = shown.add_task(where.name, total=plan.rows)
-        report = measure(where, plan, made, lambda count: shown.advance(task, count))
+        report = measure(where, plan, made, Shown(shown, where.name, plan.rows))
     for part in tables(report):
         sys.stdout.write(f"{part}\n\n")
     sys.stdout.flush()

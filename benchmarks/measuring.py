@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 SAMPLES, LEAST_SAMPLES = 200, 20
-LONGEST_S = 60.0
+LONGEST_S = 20.0
 """Something slow is asked less often, though no less than `LEAST_SAMPLES` times."""
 
 

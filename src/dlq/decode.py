@@ -40,7 +40,7 @@ from dlq.message import (
     routing_key_for,
     shorten_utf8,
 )
-from dlq.payload import as_object, clean_text, representable
+from dlq.payload import clean_text, from_json, in_object, representable
 
 GENERAL = "general"
 MAX_UNZIPPED_BYTES = 64 * 1024 * 1024
@@ -118,7 +118,7 @@ class _Source:
 
     def _parse_body(self) -> Any:
         try:
-            return representable(json.loads(unpacked(self.wire).decode("utf-8-sig")))
+            return from_json(unpacked(self.wire).decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             self.problem = f"the body is not UTF-8 (byte {error.start})"
         except json.JSONDecodeError as error:
@@ -135,7 +135,7 @@ class _Source:
     def payload(self) -> dict[str, Any]:
         """The body as an object, whatever it was."""
         if self.parsed:
-            return as_object(self.document)
+            return in_object(self.document)
         try:
             return {"text": clean_text(self.wire.body.decode("utf-8"))}
         except UnicodeDecodeError:
@@ -180,8 +180,8 @@ def _current(source: _Source, document: dict[str, Any]) -> Decoded | None:
         "source_service": text(
             document.get("source_service"), headers.get("x-source-service"), "unknown"
         ),
-        "payload": as_object(document.get("payload")),
-        "metadata": as_object(document.get("metadata") or _header_metadata(headers)),
+        "payload": in_object(document.get("payload")),
+        "metadata": in_object(document.get("metadata") or _header_metadata(headers)),
         "schema_version": count(document.get("schema_version"), SCHEMA_VERSION),
         "error_class": string(document.get("error_class")),
         "category": string(document.get("category")),
@@ -228,10 +228,10 @@ def _legacy(source: _Source, document: dict[str, Any]) -> Decoded:
         source_service=text(
             *context.all("source_service", "service"), headers.get("x-source-service"), "unknown"
         ),
-        payload=as_object(document["item"]),
+        payload=in_object(document["item"]),
         error_class=string(context.get("error_class", "exception_type", "exception_class", "type")),
         http_status=http_status(context.get("http_status", "status_code", "status")),
-        metadata=as_object(metadata) | context.unread(),  # last: by then all is asked for
+        metadata=in_object(metadata) | context.unread(),  # last: by then all is asked for
     )
     return Decoded(message, Form.LEGACY, source.given_id is not None)
 
@@ -288,7 +288,7 @@ def _dead_lettered(source: _Source) -> Decoded:
         ),
         payload=source.payload(),
         metadata={
-            **as_object(_header_metadata(source.headers)),
+            **in_object(_header_metadata(source.headers)),
             "deaths": representable(deaths),
         },
     )
@@ -312,7 +312,7 @@ def _malformed(source: _Source) -> Decoded:
         stack_trace=string(source.headers.get("x-stack-trace")),
         source_service=text(source.headers.get("x-source-service"), "unknown"),
         payload=source.payload(),
-        metadata=as_object(_header_metadata(source.headers)),
+        metadata=in_object(_header_metadata(source.headers)),
         category="malformed",
     )
     return Decoded(message, Form.MALFORMED, source.given_id is not None, problem)
@@ -325,7 +325,7 @@ def _header_metadata(headers: Mapping[str, Any]) -> Any:
     value = headers.get("x-metadata")
     if isinstance(value, str):
         try:
-            return representable(json.loads(value))
+            return from_json(value)
         except (ValueError, RecursionError):
             return {"x-metadata": value}
     return value or {}

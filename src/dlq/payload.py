@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+import json
 import math
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
@@ -34,6 +36,8 @@ def clean_text(text: str) -> str:
     """Replace what UTF-8 (lone surrogates) or PostgreSQL (NUL) cannot hold by U+FFFD."""
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
+    if text.isascii():  # known without reading it
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -53,8 +57,42 @@ def representable(value: Any) -> Any:
 
 def as_object(value: Any) -> dict[str, Any]:
     """Like `representable`, but always an object: other values come as `{"value": …}`."""
-    converted = representable(value)
-    return converted if isinstance(converted, dict) else {"value": converted}
+    return in_object(representable(value))
+
+
+def in_object(value: Any) -> dict[str, Any]:
+    """`as_object` of what is representable already."""
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def from_json(text: str) -> Any:
+    """What a JSON text says, made `representable`.
+
+    The parser sees to the numbers. The walk over the values, many times dearer than reading
+    them, is spared where the text shows that it would change none.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON, or cannot be read (as `json.loads`).
+    """
+    value = _JSON.decode(text)
+    return value if _is_representable(text) else representable(value)
+
+
+def _is_representable(text: str) -> bool:
+    """Whether no string, nesting or number of values in a JSON text can need a change.
+
+    False where it cannot be told cheaply: brackets within strings count as nesting, and the
+    escaped half of an emoji as a lone surrogate.
+    """
+    return (
+        len(text) <= MAX_NODES  # each value takes a character
+        and text.count("[") + text.count("{") <= MAX_DEPTH
+        and ("\\u" not in text or _UNCLEAN_ESCAPE.search(text) is None)
+        and clean_text(text) == text
+    )
+
+
+_UNCLEAN_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def _convert(value: Any, parents: frozenset[int], depth: int, left: list[int]) -> Any:
@@ -62,6 +100,8 @@ def _convert(value: Any, parents: frozenset[int], depth: int, left: list[int]) -
     left[0] -= 1
     if left[0] < 0:
         return LEFT_OUT
+    if type(value) is str:  # most are
+        return clean_text(value)
     scalar = _scalar(value)
     if scalar is not _NOT_SCALAR:
         return scalar
@@ -114,6 +154,13 @@ def _number(value: float) -> float | str:
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
+
+
+_JSON = json.JSONDecoder(
+    parse_int=lambda digits: _integer(int(digits)),
+    parse_float=lambda digits: _number(float(digits)),
+    parse_constant=str,  # NaN, Infinity and -Infinity as these words, like `_number`
+)
 
 
 def _container(value: Any, inside: frozenset[int], depth: int, left: list[int]) -> Any:

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,22 @@ def postgres_programs() -> Path | None:
 
 
 class PostgresCluster:
-    """One server with its data in a temporary folder, on loopback and a unix socket."""
+    """One server with its data in a folder of its own, on loopback and a unix socket."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        *,
+        settings: Mapping[str, str] = SPEED_OVER_DURABILITY,
+        folder: Path | None = None,
+    ) -> None:
+        """Args:
+        settings: the server's, as in `postgresql.conf`.
+        folder: where to make the server's own; None: with the machine's temporary files.
+        """
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="dlq-pg-"))
+        self._settings = settings
+        self._folder = Path(tempfile.mkdtemp(prefix="dlq-pg-", dir=folder))
         self._account = _unprivileged_account()
         self._server: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
@@ -114,7 +125,8 @@ class PostgresCluster:
         return len(rows)
 
     def _serve(self, data: Path) -> bool:
-        options = SPEED_OVER_DURABILITY | {
+        options = {
+            **self._settings,
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._folder),

@@ -3,11 +3,15 @@ its own and one category, whatever the item, the host, the id or the time."""
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from dlq.classify import diagnose_text
 from dlq.classify.levelling import levelled
 from dlq.fingerprint import Cause, cause_of
+from dlq.fingerprint.item_values import without_values
 from tests.unit.test_fingerprint import dead_letter
 
 ITEMS = (
@@ -233,3 +237,109 @@ def test_what_is_level_stays_as_it_is(text: str) -> None:
 def test_texts_that_differ_in_what_they_say_stay_apart() -> None:
     levels = [levelled(text) for text in OTHER_TEXT]
     assert len(set(levels)) == len(OTHER_TEXT)
+
+
+# --- what the item holds -----------------------------------------------------------------
+
+
+def of_item(text: str, payload: dict[str, Any], trace: str | None = None) -> Cause:
+    diagnosis = diagnose_text(text, stack_trace=trace)
+    return cause_of(dead_letter(text, trace, payload=payload), diagnosis)
+
+
+TRACKS: tuple[dict[str, Any], ...] = (
+    {"id": "4uLU6hMCjMI75M1A2tKUQC", "artist": "Amelie Lens", "title": "Groove"},
+    {"id": "0VjIjW4GlUZAMYd2vXMi3b", "artist": "the weeknd", "title": "Don't Hurt Yourself (Live)"},
+    {"id": "7ouMYWpwJ422jRcDASZB7P", "artist": "Björk", "title": "7 Rings"},
+    {"id": "1dfeR4HaWDbWqFHLkxsg1d", "artist": "AC/DC", "title": "T.N.T."},
+    {"id": "3n3Ppam7vgaVa1iaRUc9Lp", "artist": "初音ミク", "title": "千本桜"},
+    {"id": "5ghIJDpPoe3CfHMGu71E6T", "artist": "Lens Groove", "title": "Lens"},
+)
+UNQUOTED = (
+    "MarketUnavailable: track {id} ({artist} - {title}) is not available in DE",
+    "no release of {artist} has {title}",
+    "{artist} - {title}: nothing comes near",
+    "gave up on {title}, by {artist}",
+    "cannot open /music/{artist}/{title}.mp3",
+    "GET https://api.example/search/{title}/x?artist={artist} said no",
+    "{artist}/{title} came twice ({id})",
+)
+
+
+@pytest.mark.parametrize("template", UNQUOTED)
+def test_values_of_the_item_that_stand_without_quotes_do_not_split_a_cause(template: str) -> None:
+    nested = [{"track": {"names": [track]}} for track in TRACKS]
+    causes = {of_item(template.format(**track), track) for track in TRACKS}
+    assert len(causes) == 1
+    assert {of_item(template.format(**t), n) for t, n in zip(TRACKS, nested, strict=True)} == causes
+
+
+@pytest.mark.parametrize("template", UNQUOTED)
+def test_values_of_the_item_stand_in_no_title(template: str) -> None:
+    title = of_item(template.format(**TRACKS[0]), TRACKS[0]).title
+    assert not [value for value in TRACKS[0].values() if value in title]
+
+
+def test_values_in_a_message_within_a_message_do_not_split_a_cause() -> None:
+    trace = (
+        'Traceback (most recent call last):\n  File "/app/enrich.py", line 9, in enrich\n'
+        '    raise EnrichmentFailed(f"enrichment failed: {error}")\nEnrichmentFailed: '
+    )
+    texts = [f"enrichment failed: only {track['title']} is left" for track in TRACKS]
+    found = zip(texts, TRACKS, strict=True)
+    assert len({of_item(text, track, f"{trace}{text}\n") for text, track in found}) == 1
+
+
+@pytest.mark.parametrize(("error_type", "_category", "template"), CAUSES)
+def test_a_payload_that_says_what_is_level_anyway_changes_nothing(
+    error_type: str, _category: str, template: str
+) -> None:
+    for item in ITEMS:
+        text = template.format(**item)
+        without = dead_letter(text, None, error_type)
+        diagnosis = diagnose_text(text, error_type=error_type)
+        with_payload = dead_letter(text, None, error_type, dict(item))
+        assert cause_of(with_payload, diagnosis) == cause_of(without, diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("the track was refused after a timeout", {"kind": "track", "name": "timeout"}),
+        ("Timeout while it was read", {"title": "Timeout"}),
+        ("404 Not Found", {"title": "Not Found"}),
+        ("404 not found", {"title": "not found"}),
+        ("504 Gateway Timeout", {"title": "Timeout"}),
+        ("job enrich_track is not known", {"job": "enrich_track"}),
+        ("cannot import enrich.spotify", {"job": "enrich.spotify"}),
+        ("took 312 s", {"length": "312"}),
+        ("Grooves are worn", {"title": "Groove"}),
+        ("in DE only", {"market": "DE"}),
+        ("No such market", {"last_error": "No such market"}),
+        ("No such market", {"error": {"message": "No such market"}}),
+        ("Connection of Other - Name", {"artist": "Amelie Lens"}),
+        ("7 of them", {"count": 7, "is_live": True, "label": None, "long": "x y" * 100}),
+    ],
+)
+def test_what_may_be_the_sentence_itself_stays(text: str, held: dict[str, Any]) -> None:
+    assert without_values(text, held) == text
+
+
+def test_the_longest_value_goes_first_and_metadata_count_too() -> None:
+    assert without_values(
+        "no Amelie Lens at 1001tl", {"a": "Lens", "b": "Amelie Lens"}, {"spider": "1001tl"}
+    ) == ("no x0x0x at x0x0x")
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"values": [f"A{n}" * 20 for n in range(100_000)]},
+        {str(n): "A" * (n % 200 + 3) for n in range(1000)},
+        {"a": [[[["A A"] * 100] * 100] * 100] * 100},
+    ],
+)
+def test_large_payloads_cost_little(held: dict[str, Any]) -> None:
+    began = time.process_time()
+    without_values("A A" * 20_000, held)
+    assert time.process_time() - began < 0.1

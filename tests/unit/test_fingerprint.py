@@ -101,7 +101,12 @@ def pipeline(tmp_path: Path) -> Pipeline:
     return Pipeline(tmp_path / "pipelines")
 
 
-def dead_letter(text: str, trace: str | None, error_type: str = "general") -> DLQMessage:
+def dead_letter(
+    text: str,
+    trace: str | None,
+    error_type: str = "general",
+    payload: dict[str, Any] | None = None,
+) -> DLQMessage:
     return DLQMessage(
         message_id="m",
         routing_key="general.enrichment.failed",
@@ -111,7 +116,7 @@ def dead_letter(text: str, trace: str | None, error_type: str = "general") -> DL
         error_message=text,
         stack_trace=trace,
         source_service="test",
-        payload={},
+        payload=payload or {},
     )
 
 

@@ -10,6 +10,7 @@ import math
 import time
 import uuid
 from collections import OrderedDict, UserList, deque, namedtuple
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,16 @@ import scrapy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlq.payload import LEFT_OUT, MAX_DEPTH, as_object, clean_text, iso_z, representable
+from dlq import payload
+from dlq.payload import (
+    LEFT_OUT,
+    MAX_DEPTH,
+    as_object,
+    clean_text,
+    from_json,
+    iso_z,
+    representable,
+)
 
 
 class _Mood(enum.Enum):
@@ -187,3 +197,80 @@ def test_shared_references_are_written_out_within_a_bound() -> None:
 def test_sequences_of_any_kind_are_lists() -> None:
     made = representable([deque([{"a": 1}]), range(3), {"k": 1}.values(), UserList([1])])
     assert made == [[{"a": 1}], [0, 1, 2], [1], [1]]
+
+
+# --- JSON text ---------------------------------------------------------------------------
+
+
+def _outcome(read: Callable[[str], Any], text: str) -> str:
+    """What came of it; as `repr`, which tells 1 from 1.0 and from True."""
+    try:
+        return repr(read(text))
+    except (ValueError, RecursionError) as error:
+        return type(error).__name__
+
+
+def _read_and_walked(text: str) -> Any:
+    return representable(json.loads(text))
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | st.text(st.characters())
+    | st.text('\x00\ufffd\ud83d\ude00é\\"[{'),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters() | st.sampled_from("\x00\ufffda")), inner)
+    ),
+    max_leaves=20,
+)
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        ["[", "]", "{", "}", '"', ":", ",", "1", "-", ".5", "e999", "9" * 25, "NaN", "-Infinity"]
+        + ["null", "\\", "\\u0000", "\\ud800", "\\uDC00", "\\u00e9", "\x00", "\ud800", "😀", " "]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(st.builds(json.dumps, JSON_VALUES, ensure_ascii=st.booleans()) | FRAGMENTS)
+def test_json_text_is_read_as_if_all_its_values_were_walked(text: str) -> None:
+    assert _outcome(from_json, text) == _outcome(_read_and_walked, text)
+    assert _outcome(from_json, f'["{text}"]') == _outcome(_read_and_walked, f'["{text}"]')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * depth + "1" + "]" * depth for depth in range(MAX_DEPTH - 2, MAX_DEPTH + 3)),
+        *('{"a":' * depth + "1" + "}" * depth for depth in range(MAX_DEPTH - 2, MAX_DEPTH + 3)),
+        "[" + '["]]]]",' * (MAX_DEPTH + 2) + "1" + "]" * (MAX_DEPTH + 3),
+        "[" * 100_000,
+        r'{"a\u0000": 1, "a\ufffd": 2, "a\u0000": 3}',
+        r'["\\u0000", "\ud83d\ude00", "\ude00\ud83d", "\uD800"]',
+        "[1e999, -1e999, NaN, Infinity, -Infinity, -0.0, -0, 1E5]",
+        f"[{2**64 - 1}, {2**64}, {-(2**63)}, {-(2**63) - 1}, {10**4000}]",
+        "1" * 5000,
+        "",
+        "\ufeff{}",
+    ],
+)
+def test_hostile_json_text_is_read_the_same_way(text: str) -> None:
+    assert _outcome(from_json, text) == _outcome(_read_and_walked, text)
+
+
+def test_json_text_of_very_many_values_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "MAX_NODES", 20)
+    for count in range(1, 30):
+        text = json.dumps([0] * count, separators=(",", ":"))
+        assert from_json(text) == _read_and_walked(text)
+    assert from_json(text)[-1] == LEFT_OUT
+
+
+def test_most_json_text_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "representable", lambda _: pytest.fail("walked"))
+    text = '{"artist": "Sigur Rós", "title": "Ára b\\u00e1tur", "bpm": 1.5, "n": [1, null]}'
+    assert from_json(text) == json.loads(text)

@@ -62,6 +62,12 @@ def _best(*findings: Finding | None) -> Finding | None:
     return max((f for f in findings if f is not None), key=lambda f: f.rank, default=None)
 
 
+def _is_of_proxy(by_class: Finding | None, text: str) -> bool:
+    return "Tunnel connection failed" in text or bool(
+        by_class and by_class.category is Category.NETWORK and "Proxy" in by_class.rule
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Scales:
     """The shipped rules, for one failure of one provider."""
@@ -87,7 +93,7 @@ class _Scales:
             return self._refined(by_class)
         return (
             self._by_code(evidence)
-            or self._by_status(evidence)
+            or self._by_status(evidence, is_proxy=_is_of_proxy(by_class, evidence.text))
             or self._by_broker(evidence)
             or _best(by_class, self._by_named(evidence), self._by_words(evidence))
         )
@@ -129,15 +135,17 @@ class _Scales:
         phrase = self.rules.phrases.first_in(words_of(found.evidence.text), (refined,))
         if phrase is None:
             return found
-        return replace(found, category=refined, rule=f"{found.rule}+{phrase.text.strip()}")
+        return replace(found, category=refined, rule=f"{found.rule}+{phrase.name}")
 
-    def _by_status(self, evidence: Evidence) -> Finding | None:
+    def _by_status(self, evidence: Evidence, *, is_proxy: bool) -> Finding | None:
         status, weight = retried_status(evidence.text) or evidence.status, Weight.DECISIVE
         if status is None:
             status, weight = status_in_words(evidence.text), Weight.TELLING
         if status is None:
             return None
         category, detail = self._of_status(status, evidence)
+        if is_proxy and category is not Category.AUTH:
+            return None  # the status is of the proxy, the service was never asked
         return Finding(category, weight, f"status:{status}{detail}", evidence, status)
 
     def _of_status(self, status: int, evidence: Evidence) -> tuple[Category, str]:
@@ -147,7 +155,7 @@ class _Scales:
             words = words_of(f"{evidence.body} {evidence.text}")
             phrase = self.rules.phrases.first_in(words, refined)
             if phrase is not None and phrase.category is not self.rules.of_status(status):
-                return phrase.category, f"+{phrase.text.strip()}"
+                return phrase.category, f"+{phrase.name}"
         if evidence.is_quota_spent and status in self.rules.quota_statuses:
             return Category.RATE_LIMIT, "+quota spent"
         return self.rules.of_status(status), ""
@@ -167,4 +175,4 @@ class _Scales:
         if phrase is None:
             return None
         weight = Weight.SURE if phrase.is_sure else Weight.TELLING
-        return Finding(phrase.category, weight, f"words:{phrase.text.strip()}", evidence)
+        return Finding(phrase.category, weight, f"words:{phrase.name}", evidence)

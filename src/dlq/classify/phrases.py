@@ -9,8 +9,9 @@ with hundreds.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from dlq.classify.rules import Category
@@ -19,7 +20,17 @@ _KEY_CHARS = 3
 MIN_PHRASE_CHARS = _KEY_CHARS
 
 MAX_WORDS_BETWEEN = 5
-"""Between the halves of a phrase; longer, they would belong to different sentences."""
+"""Between the halves of a phrase; more, and they would belong to different sentences."""
+
+
+class Wording(NamedTuple):
+    """What a table says of one phrase."""
+
+    text: str
+    category: Category
+    is_sure: bool  # says more than a class that tells
+    then: tuple[str, ...] = ()  # one of these must follow
+    within: int = MAX_WORDS_BETWEEN  # at most so many words later
 
 
 class Phrase(NamedTuple):
@@ -52,42 +63,35 @@ class PhraseIndex:
     by_start: dict[str, tuple[Phrase, ...]]  # each in the order of their rank
 
     @classmethod
-    def of(
-        cls, phrases: Iterable[tuple[str, Category, bool, tuple[str, ...]]]
-    ) -> PhraseIndex:
-        """Of texts, each with its category, whether it is sure, and what must follow it."""
+    def of(cls, wordings: Iterable[Wording]) -> PhraseIndex:
+        """The first has the best rank."""
         by_start: dict[str, list[Phrase]] = {}
-        patterns: dict[tuple[str, ...], re.Pattern[str] | None] = {(): None}
-        for rank, (text, category, is_sure, then) in enumerate(phrases):
-            if then not in patterns:
-                patterns[then] = _follows(then)
-            phrase = Phrase(rank, text, category, is_sure, patterns[then])
+        for rank, (text, category, is_sure, then, within) in enumerate(wordings):
+            phrase = Phrase(rank, text, category, is_sure, _follows(then, within))
             by_start.setdefault(text[:_KEY_CHARS], []).append(phrase)
         return cls({start: tuple(found) for start, found in by_start.items()})
 
     def first_in(self, words: str, among: Container[Category] | None = None) -> Found | None:
         """The best phrase in `words` (as `words_of` gives them), of these categories if given."""
-        best: Found | None = None
-        best_rank = -1
-        for phrase, at in self._candidates(words):
-            if best is not None and phrase.rank >= best_rank:
-                continue
-            if among is not None and phrase.category not in among:
-                continue
-            if (name := phrase.name_in(words, at)) is not None:
-                best, best_rank = Found(name, phrase.category, phrase.is_sure), phrase.rank
-        return best
-
-    def _candidates(self, words: str) -> Iterator[tuple[Phrase, int]]:
-        """Every phrase that begins like a word of the text, and where that word begins."""
-        at = words.find(" ")
-        while at >= 0:
-            for phrase in self.by_start.get(words[at + 1 : at + 1 + _KEY_CHARS], ()):
-                yield phrase, at + 1
-            at = words.find(" ", at + 1)
+        best: Phrase | None = None
+        name = ""
+        at = words.find(" ") + 1
+        while at > 0:
+            for phrase in self.by_start.get(words[at : at + _KEY_CHARS], ()):
+                if best is not None and phrase.rank >= best.rank:
+                    break  # they stand in the order of their rank
+                if (among is None or phrase.category in among) and (
+                    called := phrase.name_in(words, at)
+                ):
+                    best, name = phrase, called
+            at = words.find(" ", at) + 1
+        return best and Found(name, best.category, best.is_sure)
 
 
-def _follows(then: tuple[str, ...]) -> re.Pattern[str]:
+@cache
+def _follows(then: tuple[str, ...], within: int) -> re.Pattern[str] | None:
     """A rest of a word, a few words, and one of these phrases."""
+    if not then:
+        return None
     any_of = "|".join(re.escape(text) for text in then)
-    return re.compile(rf"[^ ]* ?(?:[^ ]+ ){{0,{MAX_WORDS_BETWEEN}}}?({any_of})")
+    return re.compile(rf"[^ ]* ?(?:[^ ]+ ){{0,{within}}}?({any_of})")

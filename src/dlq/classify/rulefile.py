@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from dlq.classify.phrases import MIN_PHRASE_CHARS
+from dlq.classify.phrases import MAX_WORDS_BETWEEN, MIN_PHRASE_CHARS, Wording
 from dlq.classify.rules import CATEGORIES, Category
 from dlq.errors import SettingsError
 
@@ -130,12 +130,16 @@ class RuleFile:
             for where, entry in self.entries("class_pattern")
         )
 
-    def phrases(self) -> Iterator[tuple[str, Category, bool]]:
+    def phrases(self) -> Iterator[Wording]:
+        """In the file's order."""
         for where, entry in self.entries("words"):
             category = self.category(where, entry.get("category"))
             is_sure = self.typed(f"{where} sure", entry.get("sure", False), bool)
+            rests = self.typed(f"{where} then", entry.get("then", []), list)
+            then = tuple(self.phrase(where, rest) for rest in rests)
+            within = self.typed(f"{where} within", entry.get("within", MAX_WORDS_BETWEEN), int)
             for phrase in self.typed(f"{where} any", entry.get("any"), list):
-                yield self.phrase(where, phrase), category, is_sure
+                yield Wording(self.phrase(where, phrase), category, is_sure, then, within)
 
     def phrase(self, where: str, value: object) -> str:
         if not isinstance(value, str) or not _PHRASE.fullmatch(value):

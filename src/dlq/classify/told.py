@@ -38,6 +38,10 @@ _LEADING_CLASS = re.compile(
     re.IGNORECASE,
 )
 _CAUSE_CLASS = re.compile(rf"\bcaused by:? ?[(<]?{_CLASS}", re.IGNORECASE)
+_TYPE_OF_BODY = re.compile(
+    r"\"(?:__type|type|code|reason|errorType|exception)\"\s*:\s*\"([A-Za-z.#]{1,80})\""
+)
+_CLASS_AND_NUMBER = re.compile(r"\s{0,4}([A-Z]\w{1,60}(?:Exception|Error)) \d{1,4}:")
 _AWS_CODE = re.compile(r"An error occurred \(([A-Za-z.]{1,80})\) when")
 
 
@@ -90,16 +94,18 @@ def _errno_in_words(text: str) -> Code | None:
 
 
 def classes_in_words(text: str) -> tuple[str, ...]:
-    """The error class that `text` begins with, the last that it gives as a cause, AWS's code."""
+    """The class of error that `text` begins with, that it gives as a cause or that a body names."""
     text = text[:MAX_TEXT_CHARS]
     causes = _CAUSE_CLASS.findall(text) if "aused by" in text else []
     aws = _AWS_CODE.search(text) if "An error occurred (" in text else None
-    leading = _LEADING_CLASS.match(text)
+    leading = _LEADING_CLASS.match(text) or _CLASS_AND_NUMBER.match(text)
+    typed = _TYPE_OF_BODY.search(text) if '":' in text else None
     return tuple(
         name
         for name in (
             *causes[-1:],
             *((aws[1],) if aws else ()),
+            *((typed[1].rpartition("#")[2],) if typed else ()),
             *((leading[1],) if leading and leading[1][0].isalpha() else ()),
         )
         if not name.islower() or "." in name

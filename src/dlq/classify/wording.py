@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-
 MAX_CHARS = 1500
 
 _ITEM = r"(?:track|artist|title|album|song|name|query|item|label|release|recording|playlist|file)"
@@ -21,6 +20,7 @@ _NAMED_THING = (
     r"|search|skipp?|sync|updat)(?:e|ed|ing)?)"
 )
 _URL = re.compile(r"\b\w{2,12}://[^\s'\"<>]+|\burl: /\S+")
+_UUID = re.compile(r"\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b", re.IGNORECASE)
 _COMMAND = re.compile(r"\bcommand '[^\n]{1,400}?'(?= (?:returned|died|timed))", re.IGNORECASE)
 _QUOTED = re.compile(
     r"(?<!\w)(?:\"[^\"\n]{1,200}\"|'[^\n]{1,200}?'(?!\w)|[“‘«][^\n”’»]{1,200}[”’»])"
@@ -51,6 +51,8 @@ def _without_values(text: str) -> str:
     text = text.partition("[SQL:")[0]
     if ":" in text:
         text = _URL.sub(" ", text)
+    if text.count("-") > 3:  # in words a UUID would be a handful
+        text = _UUID.sub(" ", text)
     if _MAY_QUOTE.search(text):
         text = _QUOTED.sub(_unless_value, _COMMAND.sub(" ", text))
     if ":" in text or "=" in text:
@@ -72,6 +74,14 @@ _LEAD = re.compile(
     r"\b(?:error|code|returned|responded(?: with)?|answered(?: with)?|response|got(?: an?)?"
     r"|received|failed with|too many)\W{1,4}$"
 )
+_BEGINNING = re.compile(r"^\W{0,2}(?:[a-z][a-z.]{1,20}:? ){0,2}\(?$")
+_AFTER_BEGINNING = re.compile(r"\)|:| [-–—] ")
+"""An application's own `429: slow down`, `Genius: 401 - …`, `refused (403)`."""
+
+_NO_STATUS_LEAD = re.compile(r"exception\W{0,4}(?:code\W{1,4})?$")
+"""Deezer's codes: `ParameterException 500`."""
+
+_TYPED_EXCEPTION = re.compile(r"\"type\"\s*:\s*\"\w{1,60}exception\"")
 _ITEM_LEAD = re.compile(rf"\b(?:{_ITEM}|id|row|line|page|port|attempt|number)\W{{0,3}}$")
 _AFTER_LEAD = re.compile(r"\W*$|\s*[.,;:)\]}\"'-]|\s+(?:for|from|on|when|while|error|response)\b")
 _UNIT = re.compile(r"\s*(?:ms|s|sec\w*|min\w*|[kmg]?b|bytes?|items?|tracks?|rows?|times|of|/|%)\b")
@@ -87,6 +97,8 @@ def retried_status(text: str) -> int | None:
 def status_in_words(text: str) -> int | None:
     """A 4xx or 5xx that `text` gives as an HTTP status, by what stands around the number."""
     lower = text[:MAX_CHARS].lower()
+    if '"type"' in lower and _TYPED_EXCEPTION.search(lower):  # Deezer: the code is its own
+        return None
     for number in _NUMBER.finditer(lower):
         before = lower[max(0, number.start() - 28) : number.start()]
         after = lower[number.end() : number.end() + 40]
@@ -96,11 +108,15 @@ def status_in_words(text: str) -> int | None:
 
 
 def _is_status(number: int, before: str, after: str) -> bool:
-    if _UNIT.match(after) or _ITEM_LEAD.search(before):
+    if _UNIT.match(after) or _ITEM_LEAD.search(before) or _NO_STATUS_LEAD.search(before):
         return False
     if _SURE_LEAD.search(before) or after.lstrip(" :-").startswith(_reasons(number)):
         return True
-    return bool(_LEAD.search(before) and _AFTER_LEAD.match(after))
+    if _LEAD.search(before) and _AFTER_LEAD.match(after):
+        return True
+    return bool(
+        reason_phrase(number) and _AFTER_BEGINNING.match(after) and _BEGINNING.match(before)
+    )
 
 
 def _reasons(status: int) -> tuple[str, ...]:

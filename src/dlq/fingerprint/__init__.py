@@ -2,7 +2,7 @@
 
 Ten thousand dead letters are a handful of causes. `cause.py` says what makes two one cause;
 the code path is found in `path.py` (of other languages in `foreign.py`), what tells apart two
-failures on one path in `reason.py` (with `codes.py` and `raised_text.py`), the title in
+failures on one path in `reason.py` (with `raised_text.py` and `item_values.py`), the title in
 `title.py`. An installation's own function is called by `plugin.py`. docs/fingerprints.md has
 the rules in prose.
 """

@@ -53,7 +53,7 @@ def cause_of(
     """
     known_class = diagnosis.error_class or message.error_class
     origin = origin_of(message.stack_trace or "", diagnosis.category, known_class)
-    reason = reason_of(message.error_message, diagnosis, origin)
+    reason = reason_of(message, diagnosis, origin)
     title = title_of(diagnosis, origin, reason)
     own = own_identity(fingerprinter, message, diagnosis) or message.fingerprint
     if own:

@@ -7,6 +7,7 @@ braces. Of these, only what is called a message or a reason is part of the cause
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from dlq.classify.levelling import levelled
 
@@ -27,8 +28,12 @@ _TELLS = re.compile(
 )
 
 
-def text_by_source(source: str, message: str) -> str | None:
-    """The message less its values; None if this code does not show how it was made."""
+def text_by_source(source: str, message: str, level: Callable[[str], str]) -> str | None:
+    """The message less its values; None if this code does not show how it was made.
+
+    Args:
+        level: takes what varies out of a value that is itself a message.
+    """
     source = source[:MAX_SOURCE_CHARS]
     if not _STATEMENT.search(source):
         return None
@@ -38,7 +43,7 @@ def text_by_source(source: str, message: str) -> str | None:
         if sum(map(str.isalpha, "".join(words))) < MIN_LETTERS or " " not in literal:
             continue
         if (values := _values(words, message)) is not None:
-            return _told(words, holes, values)
+            return _told(words, holes, values, level)
     return None
 
 
@@ -77,8 +82,10 @@ def _values(words: list[str], message: str) -> list[str] | None:
     return [*values, message[at : len(message) - len(words[-1])]]
 
 
-def _told(words: list[str], holes: list[str], values: list[str]) -> str:
+def _told(
+    words: list[str], holes: list[str], values: list[str], level: Callable[[str], str]
+) -> str:
     parts = [words[0]]
     for hole, value, word in zip(holes, values, words[1:], strict=True):
-        parts += [levelled(value) if _TELLS.search(hole) else "<value>", word]
+        parts += [level(value) if _TELLS.search(hole) else "<value>", word]
     return levelled("".join(parts))

@@ -2,18 +2,22 @@
 
 Hard facts first: a code of the system that failed, the name that the program asked for and
 did not find. Else the message, less what varies in it: by the code that made it where the
-trace shows that (`raised_text.py`), else by the look of it (`levelled`).
+trace shows that (`raised_text.py`), else by what the item holds (`item_values.py`) and by the
+look of it (`levelled`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from dlq.classify import Diagnosis
 from dlq.classify.levelling import levelled
 from dlq.classify.told import code_in_words
+from dlq.fingerprint.item_values import without_values
 from dlq.fingerprint.path import Origin
 from dlq.fingerprint.raised_text import text_by_source
+from dlq.message import DLQMessage
 
 MAX_REASON_CHARS = 200
 MAX_TEXT_CHARS = 600
@@ -44,16 +48,21 @@ _DOTS = re.compile(r"…(?:[\s,:=/…-]{0,3}…)+")
 _TEXTLESS = ("RecursionError", "MemoryError", "ZeroDivisionError")  # worded by the data
 
 
-def reason_of(error_message: str, diagnosis: Diagnosis, origin: Origin) -> str:
+def reason_of(message: DLQMessage, diagnosis: Diagnosis, origin: Origin) -> str:
     """At most 200 characters, the same for all failures of one cause."""
+    error_message = message.error_message
     text = _text_of(error_message, origin)
     if diagnosis.http_status is not None and _HTTP_LINE.match(text):
         return ""  # it says the status again, and the URL
     name = origin.error_class.rpartition(".")[2]
+
+    def level(told: str) -> str:
+        return levelled(without_values(told, message.payload, message.metadata))
+
     reason = (
-        _code(text, error_message, diagnosis.rule)
+        _code(text, error_message, diagnosis.rule, level)
         or _missing_name(name, text, origin)
-        or ("" if name in _TEXTLESS else _text(text, origin))
+        or ("" if name in _TEXTLESS else _text(text, origin, level))
     )
     return _DOTS.sub("…", _PLACEHOLDER.sub("…", reason))[:MAX_REASON_CHARS].strip()
 
@@ -72,7 +81,7 @@ def _text_of(error_message: str, origin: Origin) -> str:
 # --- codes -------------------------------------------------------------------------------
 
 
-def _code(text: str, error_message: str, rule: str) -> str:
+def _code(text: str, error_message: str, rule: str, level: Callable[[str], str]) -> str:
     kind, _, code = rule.partition(":")
     if kind not in _CODES_OF_RULES:
         kind, code = code_in_words(text[:MAX_TEXT_CHARS]) or ("", "")
@@ -82,7 +91,7 @@ def _code(text: str, error_message: str, rule: str) -> str:
         if found := _AWS.search(told):
             return f"{found[1]} of {found[2]}"
         if found := _AMQP.search(told):
-            return f"{found[1]} {found[2]} {levelled(found[3])}"
+            return f"{found[1]} {found[2]} {level(found[3])}"
         if found := _PYDANTIC.match(told):
             return f"{found[1]} {_INDEX.sub('', found[2])} {found[3]}"
     return ""
@@ -117,12 +126,12 @@ def _is_of_code(key: str, origin: Origin) -> bool:
 # --- text --------------------------------------------------------------------------------
 
 
-def _text(text: str, origin: Origin) -> str:
+def _text(text: str, origin: Origin, level: Callable[[str], str]) -> str:
     told = None
     if origin.was_raised_here:
-        told = text_by_source(origin.frames[-1].source, text)
+        told = text_by_source(origin.frames[-1].source, text, level)
     if told is None:
-        told = levelled(_ERRNO.sub("", _first_lines(text)))
+        told = level(_ERRNO.sub("", _first_lines(text)))
     number = _NUMBERED.search(text[:MAX_TEXT_CHARS])
     if number:
         return f"error {number[1]}: {told}"

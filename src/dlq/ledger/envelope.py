@@ -24,6 +24,7 @@ from dlq.payload import representable
 MAX_DEPTH = 100
 """Below this nesting a table is kept as plain JSON: a reader that recurses must survive it."""
 
+_AS_THEY_ARE = frozenset({str, bool, type(None)})
 _READERS: dict[str, Callable[[str], Any]] = {
     "$bytes": base64.b64decode,
     "$datetime": dt.datetime.fromisoformat,
@@ -34,18 +35,17 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 def write_envelope(wire: WireMessage) -> str:
     """Everything of `wire` but its body."""
-    return _dump(
-        {
-            "routing_key": wire.routing_key,
-            "headers": wire.headers,
-            "properties": wire.properties,
-        }
-    )
+    facts = {
+        "routing_key": wire.routing_key,
+        "headers": wire.headers,
+        "properties": wire.properties,
+    }
+    return _ENVELOPE.encode(_pack(facts, 0))
 
 
 def read_wire(body: bytes, envelope: str) -> WireMessage:
     """The message that `write_envelope` was given."""
-    parts = _unpack(json.loads(envelope))
+    parts = _READER.decode(envelope)
     return WireMessage(
         body=bytes(body),
         routing_key=parts["routing_key"],
@@ -61,18 +61,17 @@ def digest_of(wire: WireMessage) -> str:
     are left out.
     """
     facts = [wire.routing_key, wire.properties, without_deaths(wire.headers)]
-    digest = hashlib.sha256(_dump(facts, sort_keys=True).encode("ascii"))
+    digest = hashlib.sha256(_DIGESTED.encode(_pack(facts, 0)).encode("ascii"))
     digest.update(wire.body)
     return digest.hexdigest()
 
 
-def _dump(value: Any, *, sort_keys: bool = False) -> str:
-    packed = _pack(value, 0)
-    return json.dumps(packed, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
+_ENVELOPE = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DIGESTED = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True)
 
 
 def _pack(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, str | bool):
+    if type(value) in _AS_THEY_ARE or isinstance(value, str):
         return value
     if isinstance(value, int) and -(2**63) <= value < 2**64:
         return int(value)
@@ -95,13 +94,13 @@ def _escaped(key: str) -> str:
     return f"${key}" if key.startswith("$") else key
 
 
-def _unpack(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unpack(item) for item in value]
-    if not isinstance(value, dict):
-        return value
+def _unpacked(value: dict[str, Any]) -> Any:
+    """What `_pack` made an object of; the objects within are unpacked already."""
     if len(value) == 1:
         ((key, item),) = value.items()
         if key in _READERS:
             return _READERS[key](item)
-    return {key.removeprefix("$"): _unpack(item) for key, item in value.items()}
+    return {key.removeprefix("$"): item for key, item in value.items()}
+
+
+_READER = json.JSONDecoder(object_hook=_unpacked)
