@@ -72,7 +72,8 @@ class Shown:
 
     def say(self, text: str) -> None:
         passed_s = time.monotonic() - self._started
-        self._progress.console.print(f"{passed_s:7.1f} s  {self._name}  {text}", markup=False)
+        line = f"{passed_s:7.1f} s  {self._name}  {text}"
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass

@@ -41,9 +41,7 @@ class Phrase(NamedTuple):
     then: re.Pattern[str] | None = None  # what must follow the text
 
     def name_in(self, words: str, at: int) -> str | None:
-        """What it is called if it stands in `words` at `at`, else None."""
-        if not words.startswith(self.text, at):
-            return None
+        """What it is called if the rest of it follows its text at `at`, else None."""
         if self.then is None:
             return self.text.strip()
         found = self.then.match(words, at + len(self.text))
@@ -80,8 +78,10 @@ class PhraseIndex:
             for phrase in self.by_start.get(words[at : at + _KEY_CHARS], ()):
                 if best is not None and phrase.rank >= best.rank:
                     break  # they stand in the order of their rank
-                if (among is None or phrase.category in among) and (
-                    called := phrase.name_in(words, at)
+                if (
+                    words.startswith(phrase.text, at)
+                    and (among is None or phrase.category in among)
+                    and (called := phrase.name_in(words, at))
                 ):
                     best, name = phrase, called
             at = words.find(" ", at) + 1

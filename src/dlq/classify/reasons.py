@@ -144,7 +144,7 @@ def _less_values(word: str) -> str:
 
 
 def _one_line(text: str, max_chars: int) -> str:
-    if not text.isascii() or not text.isprintable():
+    if not text.isprintable():
         text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     text = " ".join(text.split())
     return text if len(text) <= max_chars else f"{text[: max_chars - 1].rstrip()}…"
