@@ -68,15 +68,22 @@ def _unless_value(quoted: re.Match[str]) -> str:
 
 # --- an HTTP status in words -------------------------------------------------------------
 
+_LEAD_CHARS = 28
+"""How much of what stands before a number is looked at."""
+
 _NUMBER = re.compile(r"(?<![\w.,])([45]\d\d)(?![\w]|[.,]\d)")
 _SURE_LEAD = re.compile(r"(?:\bhttp(?:/[\d.]+)?|\bstatus(?:[ _-]?code)?|http[ _-]?code)\W{1,4}$")
 _LEAD = re.compile(
     r"\b(?:error|code|returned|responded(?: with)?|answered(?: with)?|response|got(?: an?)?"
     r"|received|failed with|too many)\W{1,4}$"
 )
-_BEGINNING = re.compile(r"^\W{0,2}(?:[a-z][a-z.]{1,20}:? ){0,2}\(?$")
+_BEGINNING = re.compile(
+    r"\W{0,2}(?:(?:[a-z][a-z.]{1,20}:? ){1,2}\(|(?:[a-z][a-z.]{1,20} ?){1,2}: "
+    r"|(?:spotify|musicbrainz|last\.?fm|discogs|deezer|genius|soundcloud|youtube|acoustid|beatport"
+    r"|tidal|service|provider|server|api|gateway) )?$"
+)
 _AFTER_BEGINNING = re.compile(r"\)|:| [-–—] ")
-"""An application's own `429: slow down`, `Genius: 401 - …`, `refused (403)`."""
+"""An application's own `429: slow down`, `Genius: 401 - …`, `refused (403)`; but `step 500: …`."""
 
 _NO_STATUS_LEAD = re.compile(r"exception\W{0,4}(?:code\W{1,4})?$")
 """Deezer's codes: `ParameterException 500`."""
@@ -100,7 +107,7 @@ def status_in_words(text: str) -> int | None:
     if '"type"' in lower and _TYPED_EXCEPTION.search(lower):  # Deezer: the code is its own
         return None
     for number in _NUMBER.finditer(lower):
-        before = lower[max(0, number.start() - 28) : number.start()]
+        before = lower[max(0, number.start() - _LEAD_CHARS) : number.start()]
         after = lower[number.end() : number.end() + 40]
         if _is_status(int(number[1]), before, after):
             return int(number[1])
@@ -115,7 +122,10 @@ def _is_status(number: int, before: str, after: str) -> bool:
     if _LEAD.search(before) and _AFTER_LEAD.match(after):
         return True
     return bool(
-        reason_phrase(number) and _AFTER_BEGINNING.match(after) and _BEGINNING.match(before)
+        len(before) < _LEAD_CHARS  # else it is not where the text begins
+        and reason_phrase(number)
+        and _AFTER_BEGINNING.match(after)
+        and _BEGINNING.match(before)
     )
 
 
