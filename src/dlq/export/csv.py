@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,7 +31,7 @@ _SIGNS = "=+\\-@\u207a\u207b\u207c\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff
 _DANGEROUS = re.compile(f"{_BEFORE}[{_SIGNS}\\t\\r\\n]")
 
 
-def csv_lines(columns: Sequence[Column], rows: Iterable[BaseModel]) -> Iterator[bytes]:
+def csv_lines(columns: Sequence[Column], rows: Iterable[BaseModel]) -> Generator[bytes]:
     """A header, then a line a row; in pieces of some 64 Ki characters."""
     page = io.StringIO(newline="")
     page.write(BYTE_ORDER_MARK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,7 +61,7 @@ def format_of_name(name: str) -> Named:
 
 def written(
     as_format: Format, row_class: type[BaseModel], rows: Iterable[BaseModel]
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """The file in pieces, each made when it is asked for.
 
     Args:

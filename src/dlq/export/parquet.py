@@ -7,7 +7,7 @@ taken for a whole one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -53,7 +53,7 @@ class _Outbox:
         return piece
 
 
-def parquet_file(columns: Sequence[Column], rows: Iterable[BaseModel]) -> Iterator[bytes]:
+def parquet_file(columns: Sequence[Column], rows: Iterable[BaseModel]) -> Generator[bytes]:
     """A piece a row group, and one for the footer."""
     schema = pa.schema([pa.field(column.name, _TYPES[column.kind]) for column in columns])
     outbox = _Outbox()

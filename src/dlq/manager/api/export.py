@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
 
 from dlq.errors import LedgerError
 from dlq.export import Format, written
@@ -17,6 +15,7 @@ from dlq.manager.access import Viewer
 from dlq.manager.api.context import TheManager, problems
 from dlq.manager.api.messages import Where
 from dlq.manager.api.schemas.letters import DeadLetterView
+from dlq.manager.api.streaming import Streamed
 from dlq.query import Filter
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ def export(
     _: Viewer,
     where: Where,
     as_format: Annotated[Format, Query(alias="format")] = Format.JSONL,
-) -> StreamingResponse:
+) -> Streamed:
     """JSONL (one object a line), CSV or Parquet, in order of arrival; docs/export.md has them.
 
     `X-Total-Count` is what there was when it began; a filter with free text or a part of the
@@ -41,11 +40,7 @@ def export(
     if not where.text_terms:
         headers["X-Total-Count"] = str(manager.ledger.count(where))
     pieces = written(as_format, DeadLetterView, _views(manager.ledger, where))
-    # What is wrong from the start is still an answer of its own, not a broken stream.
-    first = next(pieces, b"")
-    return StreamingResponse(
-        itertools.chain((first,), pieces), media_type=as_format.media_type, headers=headers
-    )
+    return Streamed(pieces, media_type=as_format.media_type, headers=headers)
 
 
 def _views(ledger: Ledger, where: Filter) -> Iterator[DeadLetterView]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Generator
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
 
 from dlq.errors import DLQError
 from dlq.manager.access import Admin, Principal
 from dlq.manager.api.context import TheManager, audited, problems
 from dlq.manager.api.schemas.purge import PurgeRequest, PurgeView
+from dlq.manager.api.streaming import JSON_LINES, Streamed, lines_of
 from dlq.manager.service import Manager
 
 router = APIRouter(prefix="/dlq", tags=["dead letters"])
@@ -30,7 +28,7 @@ logger = logging.getLogger(__name__)
         200: {
             "model": PurgeView,
             "description": "The dry run; or, of a purge, lines of JSON.",
-            "content": {"application/x-ndjson": {}},
+            "content": {JSON_LINES: {}},
         }
     },
 )
@@ -44,17 +42,12 @@ def purge(manager: TheManager, principal: Admin, request: PurgeRequest) -> Any:
     """
     if request.dry_run:
         return PurgeView.of(manager.purger.survey(request.where))
-    events = _purge(manager, principal, request)
-    first = next(events)  # what refuses it does so before the answer begins
-    return StreamingResponse(
-        (json.dumps(event).encode() + b"\n" for event in chain([first], events)),
-        media_type="application/x-ndjson",
-    )
+    return Streamed(lines_of(_purge(manager, principal, request)), media_type=JSON_LINES)
 
 
 def _purge(
     manager: Manager, principal: Principal, request: PurgeRequest
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     with audited(manager.ledger, principal, "purge", request.where) as row:
         confirmed = manager.purger.confirmed(request.where, request.expected_count or 0)
         total, done, purged = confirmed.survey.total, 0, 0

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import closing, nullcontext
 from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
 
 from dlq.errors import DLQError
 from dlq.manager.access import AccessDenied, Principal, Viewer
 from dlq.manager.api.context import Audited, TheManager, audited, problems
 from dlq.manager.api.schemas.regroup import ProgressView, RegroupRequest, ReportLine, ReportView
+from dlq.manager.api.streaming import JSON_LINES, Streamed, lines_of
 from dlq.manager.regroup import Report
 from dlq.manager.service import Manager
 from dlq.manager.tokens import Role
@@ -27,17 +26,17 @@ logger = logging.getLogger(__name__)
 @router.post(
     "/regroup",
     summary="Diagnose all dead letters anew",
-    response_class=StreamingResponse,
+    response_class=Streamed,
     responses=problems(409)
     | {
         200: {
             "model": ReportLine,
             "description": "Lines of JSON; this is the last one.",
-            "content": {"application/x-ndjson": {}},
+            "content": {JSON_LINES: {}},
         }
     },
 )
-def regroup(manager: TheManager, principal: Viewer, request: RegroupRequest) -> StreamingResponse:
+def regroup(manager: TheManager, principal: Viewer, request: RegroupRequest) -> Streamed:
     """After an upgrade with other rules or another algorithm: which causes split and merge by
     it, and, without `dry_run`, the same done. A dry run changes nothing and needs the role
     viewer; the other needs admin. One runs at a time (409).
@@ -52,17 +51,13 @@ def regroup(manager: TheManager, principal: Viewer, request: RegroupRequest) -> 
             f"{principal.role}, which may see what it would change: dry_run."
         )
     events = _regroup(manager, principal, dry_run=request.dry_run)
-    first = next(events)  # what refuses it does so before the answer begins
-    return StreamingResponse(
-        (json.dumps(event).encode() + b"\n" for event in chain([first], events)),
-        media_type="application/x-ndjson",
-    )
+    return Streamed(lines_of(events), media_type=JSON_LINES)
 
 
-def _regroup(manager: Manager, principal: Principal, *, dry_run: bool) -> Iterator[dict[str, Any]]:
+def _regroup(manager: Manager, principal: Principal, *, dry_run: bool) -> Generator[dict[str, Any]]:
     trail = audited(manager.ledger, principal, "regroup", "all")
-    with nullcontext(Audited()) if dry_run else trail as row:
-        steps = manager.regrouper.run(dry_run=dry_run)
+    run = closing(manager.regrouper.run(dry_run=dry_run))
+    with nullcontext(Audited()) if dry_run else trail as row, run as steps:
         first = next(steps)
         row.result = "interrupted"  # unless it comes to its end
         row.detail = {"moved": 0}
