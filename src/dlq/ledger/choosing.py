@@ -65,7 +65,7 @@ def create(
     ).scalar_one()
     up_to = newest_id(connection)
     for condition in chosen:
-        _insert_items(connection, job_id, condition, up_to)
+        _insert_items(connection, job_id, condition, up_to, new.options.limit)
     total = _cut(connection, job_id, new.options.limit)
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(total=total))
     _choose_canary(connection, job_id, new.options, new.options.canary_of(total))
@@ -174,8 +174,13 @@ def _chosen(
 
 
 def _insert_items(
-    connection: Connection, job_id: int, condition: Collection[ColumnElement[bool]], up_to: int
+    connection: Connection,
+    job_id: int,
+    condition: Collection[ColumnElement[bool]],
+    up_to: int,
+    limit: int | None,
 ) -> None:
+    """The oldest of them, at most `limit`."""
     letters = dead_letters.c
     columns = {
         "job_id": literal(job_id),
@@ -189,11 +194,13 @@ def _insert_items(
     chosen = select(*columns.values()).where(
         *condition, letters.state != DELETED, letters.id <= up_to
     )
+    if limit is not None:
+        chosen = chosen.order_by(letters.id).limit(limit)
     connection.execute(insert(job_items).from_select(list(columns), chosen))
 
 
 def _cut(connection: Connection, job_id: int, limit: int | None) -> int:
-    """Keep the oldest `limit` items. Returns: how many there are."""
+    """Keep the oldest `limit` items of all parts. Returns: how many there are."""
     mine = job_items.c.job_id == job_id
     if limit is not None:
         keys = select(job_items.c.dead_letter_id).where(mine).order_by(job_items.c.dead_letter_id)

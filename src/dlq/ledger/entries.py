@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, RowMapping, select
 
-from dlq.ledger import word_index
+from dlq.ledger import word_fts, word_segments
 from dlq.ledger.causes import Cause, causes_by_id
 from dlq.ledger.packing import Shape, shapes_by_id, split_trace
 from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
@@ -57,12 +57,25 @@ def entries_of(connection: Connection, row_ids: Iterable[int]) -> list[Entry]:
     return _entries(connection, rows)
 
 
+def index_words(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Args: entries: in the order of their rows, which have none."""
+    where = word_fts if connection.dialect.name == "sqlite" else word_segments
+    where.index(connection, entries)
+
+
+def unindex_words(connection: Connection, row_ids: Sequence[int]) -> None:
+    """On SQLite. On PostgreSQL a row's bits stay until all of its segment are emptied:
+    candidates are looked at anyway."""
+    if connection.dialect.name == "sqlite":
+        word_fts.unindex(connection, entries_of(connection, row_ids))
+
+
 @contextlib.contextmanager
 def reindexing(connection: Connection, row_ids: Sequence[int]) -> Iterator[None]:
-    """What changes these rows meanwhile is found by its new words, and not by its old ones."""
-    word_index.unindex(connection, entries_of(connection, row_ids))
+    """What changes these rows meanwhile is found by its new words."""
+    unindex_words(connection, row_ids)
     yield
-    word_index.index(connection, entries_of(connection, row_ids))
+    index_words(connection, entries_of(connection, row_ids))
 
 
 def _entries(connection: Connection, rows: Sequence[RowMapping]) -> list[Entry]:

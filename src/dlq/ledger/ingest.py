@@ -8,10 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from dlq.ledger import word_index
 from dlq.ledger.base import Arrival, Disposition, Ingested
 from dlq.ledger.bulk import insert_rows
-from dlq.ledger.entries import reindexing
+from dlq.ledger.entries import index_words, reindexing
 from dlq.ledger.envelope import digest_of
 from dlq.ledger.filing import Filing
 from dlq.ledger.moves import ARRIVAL_ACTOR, Locked, lock_many
@@ -120,7 +119,7 @@ def _store(
     row_ids = {row.message_id: row.id for row in inserted}
     new = {first[message_id]: row_id for message_id, row_id in row_ids.items()}
     entries = [Entry(row_id, words[index]) for index, row_id in new.items()]
-    word_index.index(connection, sorted(entries, key=lambda entry: entry.row_id))
+    index_words(connection, sorted(entries, key=lambda entry: entry.row_id))
     tally = tally_of(connection)
     for row in inserted:
         tally.moved(row, None, State.PENDING)

@@ -43,6 +43,12 @@ _ID_LEFT_OUT = 1
 _ID_MARK = b"\1"  # in no JSON text
 _MIN_ID_BYTES = 8
 _FRAME_LINE = re.compile(r'[\s|+]*File "|\s+at \S')
+_LINE_BETWEEN = re.compile(
+    r"[\s|+]*(?:Exception Group )?Traceback \(most recent call last\):"
+    r"|[\s|]*During handling of the above exception, another exception occurred:"
+    r"|[\s|]*The above exception was the direct cause of the following exception:"
+)
+"""What Python says around frames; `traceback.TracebackException.format`."""
 _CODE_LINE = re.compile(r"[\s|]{4,}\S")
 _LINES_OF_A_FRAME = 2  # the code, and the marks below it
 
@@ -59,7 +65,8 @@ class Shape:
 
 
 def split_trace(trace: str) -> tuple[str, str]:
-    """Its frames, with their lines of code, and all else: messages, which vary."""
+    """Its frames, with their lines of code and what stands between them, and all else: messages,
+    which vary."""
     frames: list[str] = []
     rest: list[str] = []
     room = 0
@@ -70,6 +77,9 @@ def split_trace(trace: str) -> tuple[str, str]:
         elif room and _CODE_LINE.match(line):
             frames.append(line)
             room -= 1
+        elif _LINE_BETWEEN.fullmatch(line):
+            frames.append(line)
+            room = 0
         else:
             rest.append(line)
             room = 0

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, update
 
-from dlq.ledger import word_index
 from dlq.ledger.base import HistoryEntry
-from dlq.ledger.entries import entries_of
+from dlq.ledger.entries import unindex_words
 from dlq.ledger.moves import Locked, lock, note
 from dlq.ledger.schema import DELETED, dead_letters, edits, replays
 from dlq.ledger.tally import tally_of
@@ -31,7 +30,7 @@ def empty(
     ids = [row.id for row in rows]
     if not ids:
         return
-    word_index.unindex(connection, entries_of(connection, ids))
+    unindex_words(connection, ids)
     connection.execute(
         update(dead_letters)
         .where(dead_letters.c.id.in_(ids))
@@ -51,7 +50,6 @@ def empty(
             wire=b"",
         )
     )
-    word_index.forget(connection, ids)
     connection.execute(update(replays).where(replays.c.dead_letter_id.in_(ids)).values(error=None))
     connection.execute(update(edits).where(edits.c.dead_letter_id.in_(ids)).values(difference="[]"))
     note(

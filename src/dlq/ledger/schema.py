@@ -27,7 +27,6 @@ from sqlalchemy import (
     Text,
     bindparam,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from dlq.ledger.cause_book import MARKING
 from dlq.ledger.columns import CleanText, Instant, MessageId, Name, RowId
@@ -199,17 +198,22 @@ shapes = Table(
     Column("words", CleanText, nullable=False),
 )
 
-# The index of words on PostgreSQL alone: see `word_index.py`.
-word_blocks = Table(
-    "word_blocks",
+# The index of words on PostgreSQL alone: see `word_segments.py`.
+word_segments = Table(
+    "word_segments",
+    metadata,
+    Column("number", RowId, primary_key=True, autoincrement=False),  # of the ids it is for
+    Column("slices", LargeBinary, nullable=False),
+)
+word_tail = Table(
+    "word_tail",
     metadata,
     Column("id", RowId, Identity(), primary_key=True),
-    Column("first_id", RowId, nullable=False),  # of the rows below
-    Column("last_id", RowId, nullable=False),
-    Column("row_ids", ARRAY(BigInteger), nullable=False),
-    Column("words", ARRAY(Integer), nullable=False),  # hashes
+    Column("count", Integer, nullable=False),
+    Column("row_ids", LargeBinary, nullable=False),  # 64 bits each
+    Column("signed", LargeBinary, nullable=False),  # their signatures
 )
-POSTGRESQL_ALONE = frozenset({word_blocks.name})
+POSTGRESQL_ALONE = frozenset({word_segments.name, word_tail.name})
 
 dictionaries = Table(
     "dictionaries",
@@ -504,10 +508,6 @@ Index("ux_causes_identity", causes.c.identity, unique=True)
 Index("ix_causes_fingerprint", causes.c.fingerprint)
 Index("ix_causes_group_id", causes.c.group_id)
 Index("ux_cause_groups_fingerprint", cause_groups.c.fingerprint, unique=True)
-
-# Blocks in the order of their rows; those that a word may stand in.
-Index("ix_word_blocks_first_id", word_blocks.c.first_id)
-Index("ix_word_blocks_words", word_blocks.c.words, postgresql_using="gin")
 
 Index("ux_jobs_job_id", jobs.c.job_id, unique=True)
 # What there is to run: as small as what is not over.

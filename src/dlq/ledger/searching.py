@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, Select, select
 
-from dlq.ledger import word_index
+from dlq.ledger import word_fts, word_index
 from dlq.ledger.base import DeadLetter
 from dlq.ledger.causes import Cause, causes_by_id
 from dlq.ledger.conditions import conditions
 from dlq.ledger.packing import archive_of
 from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
-from dlq.ledger.schema import dead_letters, word_blocks
+from dlq.ledger.schema import dead_letters
+from dlq.ledger.word_segments import Candidates
 from dlq.message import Form
 from dlq.query import Contains, Filter, Searchable
 
@@ -47,6 +48,7 @@ class Search:
         wanted = [term for term in where.text_terms if not term.negated]
         self._needs = word_index.needs(connection, wanted)
         self._named = self._rows_named()
+        self._segments: Candidates | None = None
         self._words = [words for term in wanted if (words := term.needs())]
 
     def batches(
@@ -84,7 +86,14 @@ class Search:
     def _candidates(self, reached: int | None, size: int) -> tuple[int | None, list[int]]:
         """The next ids whose texts may match, and how far that is."""
         if self._needs and self._connection.dialect.name == "postgresql":
-            return self._from_blocks(reached, size)
+            if self._segments is None:
+                self._segments = Candidates(
+                    self._connection,
+                    [need.alternatives for need in self._needs],
+                    self._named,
+                    newest_first=self._newest_first,
+                )
+            return self._segments.beyond(reached, size)
         query = self._from_rows() if not self._needs else self._from_fts()
         key = query.selected_columns[0]
         if reached is not None:
@@ -98,51 +107,14 @@ class Search:
 
     def _from_fts(self) -> Select[int]:
         if self._named:
-            matching = word_index.fts_ids(self._needs)
+            matching = word_fts.ids(self._needs)
             ids = matching.union_all(select(_id).where(_id.in_(self._named)))
             return select(_id).where(*self._columns, _id.in_(ids))
         # Begun at the index of words, which gives its rows in their order.
-        row_id = word_index.fts.c.rowid
-        joined = word_index.fts.join(dead_letters, _id == row_id)
-        matches = word_index.fts_matches(self._needs)
+        row_id = word_fts.fts.c.rowid
+        joined = word_fts.fts.join(dead_letters, _id == row_id)
+        matches = word_fts.matches(self._needs)
         return select(row_id.label("id")).select_from(joined).where(matches, *self._columns)
-
-    def _from_blocks(self, reached: int | None, size: int) -> tuple[int | None, list[int]]:
-        """Some blocks' rows, as far as no block beyond these can have any."""
-        count = max(size // word_index.BLOCK, 4)
-        while True:
-            edge, ids = self._rows_of_blocks(reached, count)
-            if edge is None or ids or self._is_beyond(edge, reached):
-                return edge, sorted(ids, reverse=self._newest_first)
-            count *= 2  # they lie over one another
-
-    def _rows_of_blocks(self, reached: int | None, count: int) -> tuple[int | None, set[int]]:
-        block = word_blocks.c
-        query = select(block.first_id, block.last_id, block.row_ids)
-        query = query.where(*word_index.overlaps(self._needs))
-        if self._newest_first:
-            query = query.order_by(block.last_id.desc())
-            query = query if reached is None else query.where(block.first_id < reached)
-        else:
-            query = query.order_by(block.first_id)
-            query = query if reached is None else query.where(block.last_id > reached)
-        blocks = self._connection.execute(query.limit(count + 1)).all()
-        edge = None
-        if len(blocks) > count:
-            beyond = blocks[count]
-            edge = beyond.last_id + 1 if self._newest_first else beyond.first_id - 1
-        ids = {row_id for block in blocks for row_id in block.row_ids} | set(self._named)
-        return edge, {
-            row_id
-            for row_id in ids
-            if self._is_beyond(row_id, reached)
-            and (edge is None or row_id == edge or self._is_beyond(edge, row_id))
-        }
-
-    def _is_beyond(self, row_id: int, reached: int | None) -> bool:
-        if reached is None:
-            return True
-        return row_id < reached if self._newest_first else row_id > reached
 
     def _rows_named(self) -> list[int]:
         """Ids are not in the index of words: there is one for them."""

@@ -8,11 +8,11 @@ Spelled out, and not taken from the code that reads and writes today: that moves
 
 from __future__ import annotations
 
+import array
 import datetime as dt
 import hashlib
 import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,7 +20,6 @@ from typing import Any
 import sqlalchemy as sa
 import zstandard
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 revision = "0003"
 down_revision = "0002"
@@ -32,8 +31,7 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 HOUR_US = 3600 * 1_000_000
 NOT_IN_DLQ = ("replaying", "resolved", "deleted")
 CUT = "#cut"
-CUT_HASH = zlib.crc32(CUT.encode("ascii")) & 0xFFFFF
-BLOCK = 16
+ANY_WORD = b"\xff" * 96
 CHILDREN = ("replays", "history", "edits", "job_items")
 INDEXES = (
     *("message_id", "counts", "dlq", "dlq_age", "dlq_error_type", "dlq_fingerprint"),
@@ -60,7 +58,7 @@ def upgrade() -> None:
             "detail=none, tokenize=\"ascii tokenchars '_#-'\")"
         )
     else:
-        _word_blocks()
+        _signatures()
     _convert(connection, is_sqlite=is_sqlite)
     _bring_back(connection, is_sqlite=is_sqlite)
     _indexes()
@@ -252,20 +250,24 @@ def _dead_letters() -> None:
     )
 
 
-def _word_blocks() -> None:
+def _signatures() -> None:
     op.create_table(
-        "word_blocks",
-        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
-        sa.Column("first_id", sa.BigInteger(), nullable=False),
-        sa.Column("last_id", sa.BigInteger(), nullable=False),
-        sa.Column("row_ids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
-        sa.Column("words", postgresql.ARRAY(sa.Integer()), nullable=False),
-        _key("word_blocks"),
+        "word_segments",
+        sa.Column("number", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("slices", sa.LargeBinary(), nullable=False),
+        _key("word_segments", "number"),
     )
-    op.create_index("ix_word_blocks_first_id", "word_blocks", ["first_id"])
-    op.create_index("ix_word_blocks_words", "word_blocks", ["words"], postgresql_using="gin")
-    # The planner has to know the common words from the rare ones.
-    op.execute("ALTER TABLE word_blocks ALTER COLUMN words SET STATISTICS 1000")
+    op.create_table(
+        "word_tail",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("row_ids", sa.LargeBinary(), nullable=False),
+        sa.Column("signed", sa.LargeBinary(), nullable=False),
+        _key("word_tail"),
+    )
+    # A part of a value that is not compressed is read without the rest.
+    for column in ("word_segments ALTER COLUMN slices", "word_tail ALTER COLUMN signed"):
+        op.execute(f"ALTER TABLE {column} SET STORAGE EXTERNAL")
 
 
 def _bring_back(connection: sa.Connection, *, is_sqlite: bool) -> None:
@@ -442,16 +444,13 @@ def _index(connection: sa.Connection, ids: list[int], *, is_sqlite: bool) -> Non
         statement = "INSERT INTO word_index(rowid, own) VALUES (:id, :own)"
         connection.execute(sa.text(statement), [{"id": one, "own": CUT} for one in ids])
         return
-    blocks = [ids[start : start + BLOCK] for start in range(0, len(ids), BLOCK)]
     connection.execute(
-        sa.text(
-            "INSERT INTO word_blocks (first_id, last_id, row_ids, words) "
-            "VALUES (:first, :last, :ids, :words)"
-        ),
-        [
-            {"first": block[0], "last": block[-1], "ids": block, "words": [CUT_HASH]}
-            for block in blocks
-        ],
+        sa.text("INSERT INTO word_tail (count, row_ids, signed) VALUES (:count, :ids, :signed)"),
+        {
+            "count": len(ids),
+            "ids": array.array("q", ids).tobytes(),
+            "signed": ANY_WORD * len(ids),
+        },
     )
 
 
