@@ -205,15 +205,23 @@ word_segments = Table(
     Column("number", RowId, primary_key=True, autoincrement=False),  # of the ids it is for
     Column("slices", LargeBinary, nullable=False),
 )
+wide_segments = Table(
+    "wide_segments",
+    metadata,
+    Column("id", RowId, Identity(), primary_key=True),
+    Column("row_ids", LargeBinary, nullable=False),  # 64 bits each
+    Column("slices", LargeBinary, nullable=False),
+)
 word_tail = Table(
     "word_tail",
     metadata,
     Column("id", RowId, Identity(), primary_key=True),
+    Column("width", Integer, nullable=False),  # of each signature, in bits
     Column("count", Integer, nullable=False),
-    Column("row_ids", LargeBinary, nullable=False),  # 64 bits each
+    Column("row_ids", LargeBinary, nullable=False),
     Column("signed", LargeBinary, nullable=False),  # their signatures
 )
-POSTGRESQL_ALONE = frozenset({word_segments.name, word_tail.name})
+POSTGRESQL_ALONE = frozenset({word_segments.name, wide_segments.name, word_tail.name})
 
 dictionaries = Table(
     "dictionaries",

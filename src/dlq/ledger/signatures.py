@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-BITS = 768
-"""Of a signature. A row of 35 words, as most have, seems to have one that it lacks once in
-80,000 times; one of twice as many once in 300 times."""
-BYTES = BITS // 8
-BITS_OF_A_WORD = 9
-ANYTHING = b"\xff" * BYTES
-"""Of a row of which not all words are known."""
+NARROW, WIDE = 640, 4096
+"""Bits of a signature: of a row with up to `NARROW_WORDS`, and of one with more. One of 30 words,
+as most have, seems to have one that it lacks once in 14,000 times; one of 250, as the tracks of a
+whole evening have, once in 2,000 times."""
+NARROW_WORDS = 64
+BITS_OF_A_WORD = 8
 
 Word = str
 Alternatives = tuple[tuple[frozenset[Word], ...], ...]
@@ -31,18 +30,26 @@ _DIGITS = [bytes(0x30 + (byte >> (7 - bit) & 1) for byte in range(256)) for bit 
 """What turns bytes into binary digits, each of one of their bits."""
 
 
+def width_for(words: Collection[Word]) -> int:
+    return NARROW if len(words) <= NARROW_WORDS else WIDE
+
+
+def signature(words: Iterable[Word], width: int) -> bytes:
+    bits = {bit for word in words for bit in bits_of(word, width)}
+    return sum(1 << (width - 1 - bit) for bit in bits).to_bytes(width // 8, "big")
+
+
+def anything(width: int) -> bytes:
+    """Of a row of which not all words are known."""
+    return b"\xff" * (width // 8)
+
+
 @lru_cache(maxsize=100_000)
-def bits_of(word: Word) -> tuple[int, ...]:
+def bits_of(word: Word, width: int) -> tuple[int, ...]:
     """In the order of a signature's bytes, each from its highest bit."""
-    digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=18).digest()
-    return tuple(
-        int.from_bytes(digest[at : at + 2], "big") % BITS for at in range(0, 2 * BITS_OF_A_WORD, 2)
-    )
-
-
-def signature(words: Iterable[Word]) -> bytes:
-    bits = {bit for word in words for bit in bits_of(word)}
-    return sum(1 << (BITS - 1 - bit) for bit in bits).to_bytes(BYTES, "big")
+    size = 2 * BITS_OF_A_WORD
+    digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=size).digest()
+    return tuple(int.from_bytes(digest[at : at + 2], "big") % width for at in range(0, size, 2))
 
 
 class Slices:
@@ -50,62 +57,68 @@ class Slices:
     that of row 0.
 
     Args:
-        rows: their signatures one after the other.
+        rows: their signatures, one after the other.
     """
 
-    def __init__(self, rows: bytes) -> None:
+    def __init__(self, rows: bytes, width: int) -> None:
         self._rows = rows
+        self._width = width
 
     def __getitem__(self, bit: int) -> int:
-        column = self._rows[bit // 8 :: BYTES]
+        column = self._rows[bit // 8 :: self._width // 8]
         return int(column.translate(_DIGITS[bit % 8]), 2)
 
     def packed(self) -> bytes:
-        """All slices one after the other, each of a bit a row."""
-        size = len(self._rows) // BYTES // 8
-        return b"".join(self[bit].to_bytes(size, "big") for bit in range(BITS))
+        """All slices, one after the other, each of a bit a row."""
+        size = len(self._rows) // self._width
+        return b"".join(self[bit].to_bytes(size, "big") for bit in range(self._width))
 
 
-def laid_out(signatures: Mapping[int, bytes], count: int) -> bytes:
+def laid_out(signatures: Mapping[int, bytes], count: int, width: int) -> bytes:
     """For `Slices`: each in its place of so many; where there is none, the row has no word."""
-    rows = bytearray(count * BYTES)
+    size = width // 8
+    rows = bytearray(count * size)
     for place, one in signatures.items():
-        rows[place * BYTES : (place + 1) * BYTES] = one
+        rows[place * size : (place + 1) * size] = one
     return bytes(rows)
 
 
-def needed_bits(needs: Iterable[Alternatives]) -> list[int]:
-    """The slices that `places` asks for."""
-    words = {
-        word
-        for alternatives in needs
-        for together in alternatives
-        for choices in together
-        for word in choices
-    }
-    return sorted({bit for word in words for bit in bits_of(word)})
+class Wanted:
+    """What is looked for in the signatures of one width: rows that meet all of the needs."""
 
+    def __init__(self, needs: Sequence[Alternatives], width: int) -> None:
+        self._needs = needs
+        self._width = width
+        words = {
+            word
+            for alternatives in needs
+            for together in alternatives
+            for choices in together
+            for word in choices
+        }
+        self.bits = sorted({bit for word in words for bit in bits_of(word, width)})
+        """The slices that it takes."""
 
-def places(
-    needs: Sequence[Alternatives], slice_of: Callable[[int], int], count: int
-) -> Iterator[int]:
-    """The rows, by their places, that may meet all of the needs.
+    def places(self, slices: Mapping[int, int], count: int) -> Iterator[int]:
+        """The rows that may, by their places.
 
-    Args:
-        slice_of: gives a slice.
-        count: how many places there are.
-    """
-    found = (1 << count) - 1
-    for alternatives in needs:
-        found &= _any(_all(map(_of_choices(slice_of), together)) for together in alternatives)
-        if not found:
-            return
-    for digit in _ONE.finditer(f"{found:0{count}b}"):
-        yield digit.start()
+        Args:
+            slices: those of `bits`.
+            count: how many places there are.
+        """
+        found = (1 << count) - 1
+        for alternatives in self._needs:
+            found &= _any(
+                _all(_any(self._of_word(word, slices) for word in choices) for choices in together)
+                for together in alternatives
+            )
+            if not found:
+                return
+        for digit in _ONE.finditer(f"{found:0{count}b}"):
+            yield digit.start()
 
-
-def _of_choices(slice_of: Callable[[int], int]) -> Callable[[Iterable[Word]], int]:
-    return lambda choices: _any(_all(map(slice_of, bits_of(word))) for word in choices)
+    def _of_word(self, word: Word, slices: Mapping[int, int]) -> int:
+        return _all(slices[bit] for bit in bits_of(word, self._width))
 
 
 def _any(sets: Iterable[int]) -> int:

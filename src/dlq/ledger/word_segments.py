@@ -1,58 +1,63 @@
-"""The index of words on PostgreSQL: signatures, kept by segments of rows that lie together.
+"""The index of words on PostgreSQL: signatures, kept by segments of rows.
 
-What was stored last waits in a tail, signature by signature, and is folded into the segments a
-few thousand rows at a time: a segment is written as a whole. A search looks into both.
+A segment is for ids that lie together. Rows of very many words have wider signatures, in segments
+of their own that name their rows. What was stored last waits in a tail, signature by signature,
+since a segment is written as a whole. A search looks into all three.
 """
 
 from __future__ import annotations
 
 import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import Connection, TextClause, delete, func, insert, select, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    TextClause,
+    any_,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
-from dlq.ledger import signatures
-from dlq.ledger.schema import DELETED, dead_letters, word_segments, word_tail
-from dlq.ledger.signatures import Alternatives, Slices
+from dlq.ledger.schema import DELETED, dead_letters, wide_segments, word_segments, word_tail
+from dlq.ledger.signatures import (
+    NARROW,
+    WIDE,
+    Alternatives,
+    Slices,
+    Wanted,
+    anything,
+    laid_out,
+    signature,
+    width_for,
+)
 from dlq.ledger.word_index import CUT, Entry
 
-SEGMENT_ROWS = 16_384
-"""Ids that a segment is for."""
+SEGMENT_ROWS = 8192
 SLICE_BYTES = SEGMENT_ROWS // 8
-FOLDED_AT = 8192
-"""Rows in the tail from which they are folded."""
 LOOKED_EVERY = 1024
-"""Rows between two looks at how many there are."""
+"""Rows between two looks at how many are in the tail."""
+FOLDED_AT = SEGMENT_ROWS + LOOKED_EVERY
+"""Rows in the tail from which it is folded, and most of them fill a segment."""
 WORTH_WRITING = 1024
-"""Rows for which a segment is written anew: 1.6 MB. Fewer wait, up to `LONGEST_TAIL`."""
-LONGEST_TAIL = 4 * FOLDED_AT
+"""Rows for which a segment is written anew. Fewer wait, up to `LONGEST_TAIL`."""
+LONGEST_TAIL = 4 * SEGMENT_ROWS
 MAX_SLICES = 90
 """From here on a segment is read as a whole."""
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 64
 """Segments that one query reads: more each time, since those before did not do."""
+FARTHEST = 2**62
 _LOCK_KEY = 0x646C7177  # "dlqw"
 _ID = "q"  # 64 bits
-FARTHEST = 2**62
 
-
-def _segments(order: str, compared: str, content: str) -> TextClause:
-    """As a text: with so many parts, to put the query together would take longer than it runs."""
-    return text(
-        f"SELECT number, {content} FROM word_segments "  # noqa: S608 - of constants
-        f"WHERE number {compared} :reached ORDER BY number {order} LIMIT :limit"
-    )
-
-
-_SOME_SLICES = (
-    "(SELECT string_agg(substring(slices FROM start FOR :size), '' ORDER BY place) "
-    "FROM unnest(:starts) WITH ORDINALITY AS wanted (start, place))"
-)
-_SEGMENTS = {
-    (newest_first, is_whole): _segments(order, compared, "slices" if is_whole else _SOME_SLICES)
-    for newest_first, order, compared in ((True, "DESC", "<"), (False, "ASC", ">"))
-    for is_whole in (True, False)
-}
+Signed = dict[int, bytes]
+"""Signatures by id, or by place in a segment."""
 
 
 # --- writing -----------------------------------------------------------------------------
@@ -62,67 +67,69 @@ def index(connection: Connection, entries: Sequence[Entry]) -> None:
     """Args: entries: in the order of their rows. What one of them had before stays indexed."""
     if not entries:
         return
-    _append(connection, {entry.row_id: _signature(entry) for entry in entries})
+    signed: dict[int, Signed] = {NARROW: {}, WIDE: {}}
+    for entry in entries:
+        is_known = CUT not in entry.words
+        width = width_for(entry.words) if is_known else NARROW
+        one = signature(entry.words, width) if is_known else anything(width)
+        signed[width][entry.row_id] = one
+    for width, some in signed.items():
+        _append(connection, width, some)
     if entries[-1].row_id % LOOKED_EVERY < len(entries):
-        waiting = connection.execute(select(func.sum(word_tail.c.count))).scalar() or 0
-        if waiting >= FOLDED_AT:
+        count = func.sum(word_tail.c.count)
+        waiting = select(word_tail.c.width, count).group_by(word_tail.c.width)
+        counts = {row[0]: row[1] for row in connection.execute(waiting)}
+        if counts.get(NARROW, 0) >= FOLDED_AT or counts.get(WIDE, 0) >= WORTH_WRITING:
             fold(connection)
 
 
 def fold(connection: Connection) -> None:
-    """Move rows from the tail into their segments, unless somebody else does; and let go of
-    the segments of which all rows are emptied."""
+    """Move rows from the tail into segments, unless somebody else does; and let go of the
+    segments of which all rows are emptied."""
     if not connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK_KEY))).scalar():
         return
     tails = connection.execute(select(*word_tail.c).order_by(word_tail.c.id)).all()
-    by_segment: dict[int, dict[int, bytes]] = {}
-    for row_id, signed in (pair for tail in tails for pair in _pairs(tail.row_ids, tail.signed)):
-        number, place = divmod(row_id, SEGMENT_ROWS)
-        known = by_segment.setdefault(number, {})
-        known[place] = _joined(known[place], signed) if place in known else signed
-    is_long = sum(map(len, by_segment.values())) > LONGEST_TAIL
-    left: dict[int, bytes] = {}
-    for number, signed_by_place in sorted(by_segment.items()):
-        if is_long or len(signed_by_place) >= WORTH_WRITING:
-            _write(connection, number, signed_by_place)
-        else:
-            first_id = number * SEGMENT_ROWS
-            left |= {first_id + place: signed for place, signed in signed_by_place.items()}
+    signed: dict[int, Signed] = {NARROW: {}, WIDE: {}}
+    for tail in tails:
+        _add(signed[tail.width], _pairs(tail.row_ids, bytes(tail.signed), tail.width))
     connection.execute(delete(word_tail).where(word_tail.c.id.in_([tail.id for tail in tails])))
-    if left:
-        _append(connection, left)
+    _append(connection, NARROW, _fold_narrow(connection, signed[NARROW]))
+    _append(connection, WIDE, _fold_wide(connection, signed[WIDE]))
     _let_go(connection)
 
 
-def _signature(entry: Entry) -> bytes:
-    return signatures.ANYTHING if CUT in entry.words else signatures.signature(entry.words)
-
-
-def _append(connection: Connection, signed: Mapping[int, bytes]) -> None:
-    connection.execute(
-        insert(word_tail).values(
-            count=len(signed),
-            row_ids=array.array(_ID, signed).tobytes(),
-            signed=b"".join(signed.values()),
+def _append(connection: Connection, width: int, signed: Signed) -> None:
+    if signed:
+        connection.execute(
+            insert(word_tail).values(
+                width=width,
+                count=len(signed),
+                row_ids=array.array(_ID, signed).tobytes(),
+                signed=b"".join(signed.values()),
+            )
         )
-    )
 
 
-def _pairs(row_ids: bytes, signed: bytes) -> Iterator[tuple[int, bytes]]:
-    ids = array.array(_ID, bytes(row_ids))
-    size = signatures.BYTES
-    for at, row_id in enumerate(ids):
-        yield row_id, signed[at * size : (at + 1) * size]
+def _fold_narrow(connection: Connection, signed: Signed) -> Signed:
+    """Returns: what stays in the tail."""
+    by_segment: dict[int, Signed] = {}
+    for row_id, one in signed.items():
+        number, place = divmod(row_id, SEGMENT_ROWS)
+        by_segment.setdefault(number, {})[place] = one
+    newest = max(by_segment, default=0)  # will have more
+    left: Signed = {}
+    for number, some in sorted(by_segment.items()):
+        is_worth_it = number < newest and len(some) >= WORTH_WRITING
+        if is_worth_it or len(signed) > LONGEST_TAIL:
+            _write(connection, number, some)
+        else:
+            left |= {number * SEGMENT_ROWS + place: one for place, one in some.items()}
+    return left
 
 
-def _joined(one: bytes, other: bytes) -> bytes:
-    both = int.from_bytes(one, "big") | int.from_bytes(other, "big")
-    return both.to_bytes(len(one), "big")
-
-
-def _write(connection: Connection, number: int, signed: Mapping[int, bytes]) -> None:
+def _write(connection: Connection, number: int, signed: Signed) -> None:
     column = word_segments.c
-    slices = Slices(signatures.laid_out(signed, SEGMENT_ROWS)).packed()
+    slices = Slices(laid_out(signed, SEGMENT_ROWS, NARROW), NARROW).packed()
     present = connection.execute(select(column.slices).where(column.number == number)).scalar()
     if present is not None:
         slices = _joined(slices, bytes(present))
@@ -134,18 +141,73 @@ def _write(connection: Connection, number: int, signed: Mapping[int, bytes]) -> 
     )
 
 
+def _fold_wide(connection: Connection, signed: Signed) -> Signed:
+    """Returns: what stays in the tail."""
+    if len(signed) < WORTH_WRITING:
+        return signed
+    left = list(signed.items())
+    column = wide_segments.c
+    last = connection.execute(
+        select(column.id, column.row_ids, column.slices).order_by(column.id.desc()).limit(1)
+    ).first()
+    if last is not None and (known := _ids(last.row_ids)) and len(known) < SEGMENT_ROWS:
+        some, left = left[: SEGMENT_ROWS - len(known)], left[SEGMENT_ROWS - len(known) :]
+        row_ids, slices = _wide_segment(some, first_place=len(known))
+        connection.execute(
+            update(wide_segments)
+            .where(column.id == last.id)
+            .values(
+                row_ids=bytes(last.row_ids) + row_ids, slices=_joined(slices, bytes(last.slices))
+            )
+        )
+    for start in range(0, len(left), SEGMENT_ROWS):
+        row_ids, slices = _wide_segment(left[start : start + SEGMENT_ROWS])
+        connection.execute(insert(wide_segments).values(row_ids=row_ids, slices=slices))
+    return {}
+
+
+def _wide_segment(signed: Sequence[tuple[int, bytes]], first_place: int = 0) -> tuple[bytes, bytes]:
+    """Its ids and its slices."""
+    by_place = {first_place + at: one for at, (_, one) in enumerate(signed)}
+    slices = Slices(laid_out(by_place, SEGMENT_ROWS, WIDE), WIDE).packed()
+    return array.array(_ID, [row_id for row_id, _ in signed]).tobytes(), slices
+
+
 def _let_go(connection: Connection) -> None:
     """Of none that new rows come to."""
     column, letter = word_segments.c, dead_letters.c
     newest = select(func.max(column.number)).scalar_subquery()
     first_id = column.number * SEGMENT_ROWS
-    still_there = (
-        select(letter.id)
-        .where(letter.id >= first_id, letter.id < first_id + SEGMENT_ROWS)
-        .where(letter.state != DELETED)
-        .exists()
-    )
-    connection.execute(delete(word_segments).where(column.number < newest, ~still_there))
+    alive = select(letter.id).where(letter.state != DELETED)
+    in_segment = alive.where(letter.id >= first_id, letter.id < first_id + SEGMENT_ROWS).exists()
+    connection.execute(delete(word_segments).where(column.number < newest, ~in_segment))
+    wide = connection.execute(select(wide_segments.c.id, wide_segments.c.row_ids)).all()
+    for number, row_ids in wide:
+        if len(ids := _ids(row_ids)) < SEGMENT_ROWS:
+            continue
+        named = letter.id == any_(literal(ids.tolist(), postgresql.ARRAY(BigInteger())))
+        if connection.execute(alive.where(named).limit(1)).first() is None:
+            connection.execute(delete(wide_segments).where(wide_segments.c.id == number))
+
+
+def _add(signed: Signed, pairs: Iterable[tuple[int, bytes]]) -> None:
+    for row_id, one in pairs:
+        signed[row_id] = _joined(signed[row_id], one) if row_id in signed else one
+
+
+def _joined(one: bytes, other: bytes) -> bytes:
+    both = int.from_bytes(one, "big") | int.from_bytes(other, "big")
+    return both.to_bytes(len(one), "big")
+
+
+def _ids(packed: bytes) -> array.array[int]:
+    return array.array(_ID, bytes(packed))
+
+
+def _pairs(row_ids: bytes, signed: bytes, width: int) -> Iterator[tuple[int, bytes]]:
+    size = width // 8
+    for at, row_id in enumerate(_ids(row_ids)):
+        yield row_id, signed[at * size : (at + 1) * size]
 
 
 # --- reading -----------------------------------------------------------------------------
@@ -167,10 +229,10 @@ class Candidates:
         newest_first: bool,
     ) -> None:
         self._connection = connection
-        self._needs = needs
         self._newest_first = newest_first
-        self._bits = signatures.needed_bits(needs)
-        self._apart = {*others, *self._in_tail()}  # of segments that are not read yet
+        self._narrow, self._wide = Wanted(needs, NARROW), Wanted(needs, WIDE)
+        # Not of segments by id; taken as those come to where they lie.
+        self._apart = {*others, *self._in_tail(), *self._in_wide_segments()}
         self._ready: list[int] = []
         self._number: int | None = None  # of the segment that was read last
         self._at_once = 1
@@ -196,34 +258,17 @@ class Candidates:
         """What the next segments have."""
         if self._number is None:
             self._number = FARTHEST if self._newest_first else -1
-        is_whole = len(self._bits) > MAX_SLICES
-        bits = [] if is_whole else self._bits
-        query = _SEGMENTS[self._newest_first, is_whole]
-        rows = self._connection.execute(
-            query,
-            {
-                "reached": self._number,
-                "starts": [1 + bit * SLICE_BYTES for bit in bits],
-                "size": SLICE_BYTES,
-                "limit": self._at_once,
-            },
-        ).all()
+        query = _BY_ID[self._newest_first, _is_whole(self._narrow)]
+        values = {"reached": self._number, "limit": self._at_once}
+        rows = self._connection.execute(query, values | _starts(self._narrow)).all()
         self._is_over = len(rows) < self._at_once
         self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
         found: set[int] = set()
         for number, packed in rows:
             self._number = number
             first_id = number * SEGMENT_ROWS
-            found.update(first_id + place for place in self._places(bytes(packed), is_whole))
+            found.update(first_id + place for place in _places(self._narrow, packed, NARROW))
         return found | self._taken_apart()
-
-    def _places(self, packed: bytes, is_whole: bool) -> Iterator[int]:
-        bits = range(signatures.BITS) if is_whole else self._bits
-        slices = {
-            bit: int.from_bytes(packed[at * SLICE_BYTES : (at + 1) * SLICE_BYTES], "big")
-            for at, bit in enumerate(bits)
-        }
-        return signatures.places(self._needs, slices.__getitem__, SEGMENT_ROWS)
 
     def _taken_apart(self) -> set[int]:
         """Those that lie no farther than what was read."""
@@ -237,17 +282,72 @@ class Candidates:
         self._apart = self._apart - near
         return near
 
-    def _in_tail(self) -> list[int]:
-        tails = self._connection.execute(select(word_tail.c.row_ids, word_tail.c.signed)).all()
-        row_ids = array.array(_ID, b"".join(tail.row_ids for tail in tails))
-        if not row_ids:
-            return []
-        by_bit = Slices(b"".join(tail.signed for tail in tails))
-        slices = {bit: by_bit[bit] for bit in self._bits}
-        found = signatures.places(self._needs, slices.__getitem__, len(row_ids))
-        return [row_ids[at] for at in found]
+    def _in_wide_segments(self) -> Iterator[int]:
+        query = _WIDE[_is_whole(self._wide)]
+        for row_ids, packed in self._connection.execute(query, _starts(self._wide)):
+            ids = _ids(row_ids)
+            yield from (ids[place] for place in _places(self._wide, packed, WIDE))
+
+    def _in_tail(self) -> Iterator[int]:
+        column = word_tail.c
+        tails = self._connection.execute(select(column.width, column.row_ids, column.signed)).all()
+        for wanted, width in ((self._narrow, NARROW), (self._wide, WIDE)):
+            some = [tail for tail in tails if tail.width == width]
+            if not some:
+                continue
+            ids = _ids(b"".join(tail.row_ids for tail in some))
+            by_bit = Slices(b"".join(tail.signed for tail in some), width)
+            found = wanted.places({bit: by_bit[bit] for bit in wanted.bits}, len(ids))
+            yield from (ids[place] for place in found)
 
     def _is_beyond(self, row_id: int, reached: int | None) -> bool:
         if reached is None:
             return True
         return row_id < reached if self._newest_first else row_id > reached
+
+
+def _is_whole(wanted: Wanted) -> bool:
+    return len(wanted.bits) > MAX_SLICES
+
+
+def _starts(wanted: Wanted) -> dict[str, object]:
+    if _is_whole(wanted):
+        return {}
+    return {"starts": [1 + bit * SLICE_BYTES for bit in wanted.bits], "size": SLICE_BYTES}
+
+
+def _places(wanted: Wanted, packed: bytes, width: int) -> Iterator[int]:
+    """Args: packed: the slices that were asked for, one after the other."""
+    content = bytes(packed)
+    bits = range(width) if _is_whole(wanted) else wanted.bits
+    slices = {
+        bit: int.from_bytes(content[at * SLICE_BYTES : (at + 1) * SLICE_BYTES], "big")
+        for at, bit in enumerate(bits)
+    }
+    return wanted.places(slices, SEGMENT_ROWS)
+
+
+# Queries as texts: with so many parts, to put them together would take longer than they run.
+
+_SOME_SLICES = (
+    "(SELECT string_agg(substring(slices FROM start FOR :size), '' ORDER BY place) "
+    "FROM unnest(:starts) WITH ORDINALITY AS wanted (start, place))"
+)
+
+
+def _by_id(order: str, compared: str, content: str) -> TextClause:
+    return text(
+        f"SELECT number, {content} FROM word_segments "  # noqa: S608 - of constants
+        f"WHERE number {compared} :reached ORDER BY number {order} LIMIT :limit"
+    )
+
+
+_BY_ID = {
+    (newest_first, is_whole): _by_id(order, compared, "slices" if is_whole else _SOME_SLICES)
+    for newest_first, order, compared in ((True, "DESC", "<"), (False, "ASC", ">"))
+    for is_whole in (True, False)
+}
+_WIDE = {
+    is_whole: text(f"SELECT row_ids, {content} FROM wide_segments")  # noqa: S608 - of constants
+    for is_whole, content in ((True, "slices"), (False, _SOME_SLICES))
+}

@@ -31,7 +31,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 HOUR_US = 3600 * 1_000_000
 NOT_IN_DLQ = ("replaying", "resolved", "deleted")
 CUT = "#cut"
-ANY_WORD = b"\xff" * 96
+NARROW = 640
+ANY_WORD = b"\xff" * (NARROW // 8)
 CHILDREN = ("replays", "history", "edits", "job_items")
 INDEXES = (
     *("message_id", "counts", "dlq", "dlq_age", "dlq_error_type", "dlq_fingerprint"),
@@ -258,16 +259,24 @@ def _signatures() -> None:
         _key("word_segments", "number"),
     )
     op.create_table(
+        "wide_segments",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("row_ids", sa.LargeBinary(), nullable=False),
+        sa.Column("slices", sa.LargeBinary(), nullable=False),
+        _key("wide_segments"),
+    )
+    op.create_table(
         "word_tail",
         sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("row_ids", sa.LargeBinary(), nullable=False),
         sa.Column("signed", sa.LargeBinary(), nullable=False),
         _key("word_tail"),
     )
     # A part of a value that is not compressed is read without the rest.
-    for column in ("word_segments ALTER COLUMN slices", "word_tail ALTER COLUMN signed"):
-        op.execute(f"ALTER TABLE {column} SET STORAGE EXTERNAL")
+    for table, column in (("word_segments", "slices"), ("wide_segments", "slices")):
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
 
 
 def _bring_back(connection: sa.Connection, *, is_sqlite: bool) -> None:
@@ -445,8 +454,12 @@ def _index(connection: sa.Connection, ids: list[int], *, is_sqlite: bool) -> Non
         connection.execute(sa.text(statement), [{"id": one, "own": CUT} for one in ids])
         return
     connection.execute(
-        sa.text("INSERT INTO word_tail (count, row_ids, signed) VALUES (:count, :ids, :signed)"),
+        sa.text(
+            "INSERT INTO word_tail (width, count, row_ids, signed) "
+            "VALUES (:width, :count, :ids, :signed)"
+        ),
         {
+            "width": NARROW,
             "count": len(ids),
             "ids": array.array("q", ids).tobytes(),
             "signed": ANY_WORD * len(ids),
