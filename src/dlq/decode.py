@@ -43,6 +43,7 @@ from dlq.message import (
 from dlq.payload import clean_text, from_json, in_object, representable
 
 GENERAL = "general"
+UNKNOWN_SERVICE = "unknown"
 MAX_UNZIPPED_BYTES = 64 * 1024 * 1024
 
 
@@ -178,7 +179,7 @@ def _current(source: _Source, document: dict[str, Any]) -> Decoded | None:
         "error_message": text(document.get("error_message"), headers.get("x-error-message")),
         "stack_trace": string(document.get("stack_trace")) or string(headers.get("x-stack-trace")),
         "source_service": text(
-            document.get("source_service"), headers.get("x-source-service"), "unknown"
+            document.get("source_service"), headers.get("x-source-service"), UNKNOWN_SERVICE
         ),
         "payload": in_object(document.get("payload")),
         "metadata": in_object(document.get("metadata") or _header_metadata(headers)),
@@ -226,7 +227,9 @@ def _legacy(source: _Source, document: dict[str, Any]) -> Decoded:
         ),
         stack_trace=string(context.trace()) or string(headers.get("x-stack-trace")),
         source_service=text(
-            *context.all("source_service", "service"), headers.get("x-source-service"), "unknown"
+            *context.all("source_service", "service"),
+            headers.get("x-source-service"),
+            UNKNOWN_SERVICE,
         ),
         payload=in_object(document["item"]),
         error_class=string(context.get("error_class", "exception_type", "exception_class", "type")),
@@ -284,7 +287,7 @@ def _dead_lettered(source: _Source) -> Decoded:
         ),
         stack_trace=string(source.headers.get("x-stack-trace")),
         source_service=text(
-            source.headers.get("x-source-service"), last.queue if last else None, "unknown"
+            source.headers.get("x-source-service"), last.queue if last else None, UNKNOWN_SERVICE
         ),
         payload=source.payload(),
         metadata={
@@ -310,7 +313,7 @@ def _malformed(source: _Source) -> Decoded:
             source.headers.get("x-error-message"), f"Malformed dead letter: {problem}"
         ),
         stack_trace=string(source.headers.get("x-stack-trace")),
-        source_service=text(source.headers.get("x-source-service"), "unknown"),
+        source_service=text(source.headers.get("x-source-service"), UNKNOWN_SERVICE),
         payload=source.payload(),
         metadata=in_object(_header_metadata(source.headers)),
         category="malformed",

@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, select
 
 from dlq.ledger import word_fts, word_segments
 from dlq.ledger.causes import Cause, causes_by_id
 from dlq.ledger.packing import Shape, shapes_by_id, split_trace
-from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
+from dlq.ledger.rows import DEAD_LETTER_COLUMNS, Stored, dead_letters_of, stored
 from dlq.ledger.schema import DELETED, dead_letters
 from dlq.ledger.word_index import Entry, marks
 from dlq.message import DLQMessage
@@ -53,8 +53,7 @@ def entries_of(connection: Connection, row_ids: Iterable[int]) -> list[Entry]:
         .where(dead_letters.c.id.in_(list(row_ids)), dead_letters.c.state != DELETED)
         .order_by(dead_letters.c.id)
     )
-    rows = connection.execute(query).mappings().all()
-    return _entries(connection, rows)
+    return _entries(connection, stored(connection.execute(query)))
 
 
 def index_words(connection: Connection, entries: Sequence[Entry]) -> None:
@@ -78,16 +77,15 @@ def reindexing(connection: Connection, row_ids: Sequence[int]) -> Iterator[None]
     index_words(connection, entries_of(connection, row_ids))
 
 
-def _entries(connection: Connection, rows: Sequence[RowMapping]) -> list[Entry]:
-    column = dead_letters.c
-    causes = causes_by_id(connection, (row[column.cause_id] for row in rows))
-    shapes = shapes_by_id(connection, (row[column.shape_id] for row in rows))
+def _entries(connection: Connection, rows: Sequence[Stored]) -> list[Entry]:
+    causes = causes_by_id(connection, (row.cause_id for row in rows))
+    shapes = shapes_by_id(connection, (row.shape_id for row in rows))
     found = []
     for row, letter in zip(rows, dead_letters_of(connection, rows), strict=True):
         # The shape is of the first failure's trace: of a newer one all words are its own.
-        shape = None if row[column.latest_wire] else shapes.get(row[column.shape_id])
+        shape = None if row.latest_wire else shapes.get(row.shape_id)
         trace = letter.message.stack_trace or ""
         rest = trace if shape is None else split_trace(trace)[1]
-        words = own_words(letter.message, causes[row[column.cause_id]], shape, rest)
-        found.append(Entry(row[column.id], words))
+        words = own_words(letter.message, causes[row.cause_id], shape, rest)
+        found.append(Entry(row.id, words))
     return found

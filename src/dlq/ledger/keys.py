@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
 from dlq.job import ItemStatus, JobOptions
-from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
+from dlq.ledger.rows import DEAD_LETTER_COLUMNS, Stored, dead_letters_of, stored
 from dlq.ledger.schema import DELETED, dead_letters, job_items, jobs, spelled
 from dlq.query import value_at
 from dlq.states import State
@@ -44,10 +44,10 @@ class Keys:
             .order_by(dead_letters.c.id)
             .limit(KEYS_AT_ONCE)
         )
-        rows = self._connection.execute(query).mappings().all()
+        rows = stored(self._connection.execute(query))
         if not rows:
             return False
-        keys = self._keys_of([row for row in rows if row[dead_letters.c.state] != DELETED])
+        keys = self._keys_of([row for row in rows if row.state != DELETED])
         if keys:
             self._connection.execute(
                 update(job_items)
@@ -55,15 +55,15 @@ class Keys:
                 .values(order_key=bindparam("order"), entity_key=bindparam("entity")),
                 keys,
             )
-        self._set(keyed_to=rows[-1][dead_letters.c.id])
+        self._set(keyed_to=rows[-1].id)
         return True
 
-    def _keys_of(self, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    def _keys_of(self, rows: Sequence[Stored]) -> list[dict[str, Any]]:
         order, entity = self._options.ordered_by, self._options.skip_superseded
         letters = dead_letters_of(self._connection, rows)
         return [
             {
-                "row_id": row[dead_letters.c.id],
+                "row_id": row.id,
                 "order": value_at(letter.message, order) if order else None,
                 "entity": value_at(letter.message, entity) if entity else None,
             }
@@ -84,9 +84,9 @@ class Keys:
             .order_by(letters.updated_at)
             .limit(SUCCESSES_AT_ONCE)
         )
-        rows = self._connection.execute(query).mappings().all()
+        rows = stored(self._connection.execute(query))
         successes = [
-            {"key": keys["entity"], "came_at": row[letters.updated_at]}
+            {"key": keys["entity"], "came_at": row.updated_at}
             for row, keys in zip(rows, self._keys_of(rows), strict=True)
             if keys["entity"] is not None
         ]
@@ -100,7 +100,8 @@ class Keys:
                 successes,
             )
         if rows:
-            self._looked_to(min(rows[-1][letters.updated_at], self._now - LATE_COMMITS))
+            came_at = rows[-1].updated_at or self._now
+            self._looked_to(min(came_at, self._now - LATE_COMMITS))
         return len(rows) == SUCCESSES_AT_ONCE
 
     def _looked_to(self, successes_to: dt.datetime) -> None:

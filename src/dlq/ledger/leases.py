@@ -54,7 +54,7 @@ def lease(
         [{"row_id": row_id, "new_lease_id": str(uuid.uuid4())} for row_id in free],
     )
     taken = _LEASES.where(replays.c.id.in_(free)).order_by(replays.c.id)
-    return leases_of(connection, connection.execute(taken).mappings().all())
+    return leases_of(connection, connection.execute(taken).all())
 
 
 def extend(connection: Connection, lease_id: str, ttl_s: float) -> Lease:
@@ -66,7 +66,7 @@ def extend(connection: Connection, lease_id: str, ttl_s: float) -> Lease:
     if extended.rowcount == 0:
         raise _lost()
     query = _LEASES.where(replays.c.lease_id == lease_id)
-    return leases_of(connection, [connection.execute(query).mappings().one()])[0]
+    return leases_of(connection, [connection.execute(query).one()])[0]
 
 
 def release(connection: Connection, lease_id: str) -> None:
@@ -85,7 +85,7 @@ def leased(connection: Connection, lease_id: str) -> Lease:
     query = _LEASES.where(
         replays.c.lease_id == lease_id, replays.c.leased_until > dt.datetime.now(dt.UTC)
     )
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(query).first()
     if row is None:
         raise _lost()
     return leases_of(connection, [row])[0]

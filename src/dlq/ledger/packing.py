@@ -184,9 +184,7 @@ class Archive:
         self, connection: Connection, packed: bytes, *, message_id: str, shape: int | None = None
     ) -> WireMessage:
         """The message that `pack` was given, with the same id and shape."""
-        raw = self.unpack_raw(connection, packed, message_id=message_id, shape=shape)
-        envelope, _, body = raw.partition(b"\n")
-        return read_wire(body, envelope.decode("ascii"))
+        return wire_in(self.unpack_raw(connection, packed, message_id=message_id, shape=shape))
 
     def unpack_raw(
         self, connection: Connection, packed: bytes, *, message_id: str, shape: int | None = None
@@ -224,6 +222,12 @@ class Archive:
 def raw_of(wire: WireMessage) -> bytes:
     """All of a message. The envelope is one line of ASCII."""
     return write_envelope(wire).encode("ascii") + b"\n" + wire.body
+
+
+def wire_in(raw: bytes) -> WireMessage:
+    """The message of which `raw_of` gave this."""
+    envelope, _, body = raw.partition(b"\n")
+    return read_wire(body, envelope.decode("ascii"))
 
 
 def newest_dictionary(connection: Connection) -> int:

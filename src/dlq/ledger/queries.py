@@ -16,7 +16,7 @@ from dlq.errors import InvalidInput
 from dlq.ledger.base import DeadLetter, Page
 from dlq.ledger.conditions import conditions, counted
 from dlq.ledger.moves import unknown
-from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
+from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of, stored
 from dlq.ledger.schema import DELETED, dead_letters
 from dlq.ledger.searching import MAX_CANDIDATES, Search
 from dlq.query import Filter
@@ -28,7 +28,7 @@ _CURSOR = re.compile(r"([an])([0-9]{1,18})")
 def get(connection: Connection, message_id: str) -> DeadLetter:
     """Raises: NotFound."""
     query = _ALL.where(dead_letters.c.message_id == message_id, dead_letters.c.state != DELETED)
-    rows = connection.execute(query).mappings().all()
+    rows = stored(connection.execute(query))
     if not rows:
         raise unknown(message_id)
     return dead_letters_of(connection, rows)[0]
@@ -38,14 +38,14 @@ def page(
     connection: Connection, where: Filter, *, limit: int, offset: int, newest_first: bool
 ) -> list[DeadLetter]:
     if where.text_terms:
-        found = Search(connection, where, _now(), newest_first=newest_first).found()
-        return [letter for _, letter in _cut(found, limit, offset)]
+        search = Search(connection, where, _now(), newest_first=newest_first)
+        return [letter for _, letter in _cut(search.found(size=limit), limit, offset)]
     # Skip over index entries, not over rows with their bodies.
     ids = select(dead_letters.c.id).where(*conditions(connection, where, _now()))
     ids = ids.order_by(_order(newest_first=newest_first)).limit(limit).offset(offset)
     query = _ALL.where(dead_letters.c.id.in_(connection.execute(ids).scalars().all()))
-    rows = connection.execute(query.order_by(_order(newest_first=newest_first))).mappings().all()
-    return dead_letters_of(connection, rows)
+    rows = connection.execute(query.order_by(_order(newest_first=newest_first)))
+    return dead_letters_of(connection, stored(rows))
 
 
 def scroll(
@@ -75,13 +75,13 @@ def _rows_from(
 ) -> list[tuple[int, DeadLetter]]:
     if where.text_terms:
         search = Search(connection, where, _now(), newest_first=newest_first)
-        return _cut(search.found(reached), limit, 0)
+        return _cut(search.found(reached, size=limit), limit, 0)
     query = _ALL.where(*conditions(connection, where, _now()))
     query = query.where(*_beyond(reached, newest_first=newest_first))
     query = query.order_by(_order(newest_first=newest_first)).limit(limit)
-    rows = connection.execute(query).mappings().all()
+    rows = stored(connection.execute(query))
     letters = dead_letters_of(connection, rows)
-    return [(row[dead_letters.c.id], letter) for row, letter in zip(rows, letters, strict=True)]
+    return [(row.id, letter) for row, letter in zip(rows, letters, strict=True)]
 
 
 def newest_id(connection: Connection) -> int:
@@ -154,14 +154,12 @@ def _next(
     if where.text_terms:
         search = Search(connection, where, now)
         batch = next(search.batches(row_id, up_to=up_to, size=min(limit, MAX_CANDIDATES)))
-        if len(batch.found) > limit:
-            return batch.found[limit - 1][0], batch.found[:limit]
-        return up_to if batch.looked_to is None else batch.looked_to, batch.found
+        return up_to if batch.looked_to is None else batch.looked_to, list(batch.found)
     query = _ALL.where(*conditions(connection, where, now))
     query = query.where(dead_letters.c.id > row_id, dead_letters.c.id <= up_to)
-    rows = connection.execute(query.order_by(dead_letters.c.id).limit(limit)).mappings().all()
+    rows = stored(connection.execute(query.order_by(dead_letters.c.id).limit(limit)))
     letters = dead_letters_of(connection, rows)
-    ids = [row[dead_letters.c.id] for row in rows]
+    ids = [row.id for row in rows]
     looked_to = ids[-1] if len(ids) == limit else up_to
     return looked_to, list(zip(ids, letters, strict=True))
 

@@ -97,7 +97,7 @@ def begin(
         .where(replays.c.replay_id.in_([replay["replay_id"] for replay in begun]))
         .order_by(dead_letters.c.id)
     )
-    return replays_with_dead_letters(connection, connection.execute(query).mappings().all())
+    return replays_with_dead_letters(connection, connection.execute(query).all())
 
 
 def _replay_row(row: Locked, order: Order, now: dt.datetime) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def unconfirmed(
         .order_by(replays.c.id)
         .limit(limit)
     )
-    return replays_with_dead_letters(connection, connection.execute(query).mappings().all())
+    return replays_with_dead_letters(connection, connection.execute(query).all())
 
 
 def replays_of(connection: Connection, message_id: str) -> list[Replay]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, RowMapping
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping
 
 from dlq.decode import decode
 from dlq.ledger.base import DeadLetter, HistoryEntry, Lease, Replay
 from dlq.ledger.causes import Cause, causes_by_id
-from dlq.ledger.packing import archive_of
+from dlq.ledger.packing import archive_of, wire_in
 from dlq.ledger.schema import dead_letters, history, replays
 from dlq.message import Form, WireMessage
 from dlq.states import Outcome, State
@@ -20,45 +21,95 @@ REPLAY_COLUMNS: tuple[ColumnElement[Any], ...] = (*replays.c, dead_letters.c.mes
 REPLAY_WITH_DEAD_LETTER: tuple[ColumnElement[Any], ...] = (*replays.c, *DEAD_LETTER_COLUMNS)
 
 
-def dead_letters_of(connection: Connection, rows: Sequence[RowMapping]) -> list[DeadLetter]:
-    """From rows with all `DEAD_LETTER_COLUMNS` that are not emptied."""
-    known = causes_by_id(connection, (row[dead_letters.c.cause_id] for row in rows))
-    return [_dead_letter_of(connection, row, known[row[dead_letters.c.cause_id]]) for row in rows]
+class Stored(NamedTuple):
+    """A row of `dead_letters`: all `DEAD_LETTER_COLUMNS`, which see."""
+
+    id: int
+    failed_at: dt.datetime
+    ingested_at: dt.datetime
+    cause_id: int
+    shape_id: int | None
+    service_id: int
+    retry_count: int
+    replay_count: int
+    failed_count: int
+    edit_count: int
+    message_id: str
+    state: str
+    error_type: str
+    form: str
+    updated_at: dt.datetime | None
+    retry_after_s: float | None
+    planned_at: dt.datetime | None
+    plan: str | None
+    plan_reason: str | None
+    next_replay_at: dt.datetime | None
+    last_outcome: str | None
+    open_replay_id: str | None
+    digest: str | None
+    unsettled_until: dt.datetime | None
+    latest_wire: bytes | None
+    edited_wire: bytes | None
+    wire: bytes
+
+    @property
+    def is_as_it_came(self) -> bool:
+        """Nothing newer has replaced any of the original message."""
+        return self.latest_wire is None and self.edited_wire is None
 
 
-def dead_letter_of(connection: Connection, row: RowMapping) -> DeadLetter:
-    return dead_letters_of(connection, [row])[0]
+def stored(rows: Iterable[Row[Any]], *, after: int = 0) -> list[Stored]:
+    """Args: after: how many other columns come first."""
+    return [Stored._make(row[after:]) for row in rows]
 
 
-def _dead_letter_of(connection: Connection, row: RowMapping, cause: Cause) -> DeadLetter:
+def dead_letters_of(connection: Connection, rows: Sequence[Stored]) -> list[DeadLetter]:
+    """Of rows that are not emptied."""
+    known = causes_by_id(connection, (row.cause_id for row in rows))
+    return [dead_letter_of(connection, row, known[row.cause_id]) for row in rows]
+
+
+def raw_of_row(connection: Connection, row: Stored) -> bytes:
+    """The original message, as `packing.raw_of` has it."""
+    return archive_of(connection).unpack_raw(
+        connection, row.wire, message_id=row.message_id, shape=row.shape_id
+    )
+
+
+def dead_letter_of(
+    connection: Connection, row: Stored, cause: Cause, raw: bytes | None = None
+) -> DeadLetter:
     """The message is read anew from the wire, so that nothing is stored twice, and under the
     row's id: what came without one was given it on arrival.
+
+    Args:
+        raw: what `raw_of_row` gave, if it is known already.
     """
-    column = dead_letters.c
-    wire = _unpacked(connection, row, column.wire)
-    newest = latest if (latest := _packed(connection, row, column.latest_wire)) else wire
+    wire = wire_in(raw_of_row(connection, row) if raw is None else raw)
+    newest = latest if (latest := _packed(connection, row, row.latest_wire)) else wire
     # A message that carries no instant failed when it arrived, not when it is looked at.
-    message = decode(newest, received_at=row[column.failed_at]).message
-    edited = _packed(connection, row, column.edited_wire)
+    message = decode(newest, received_at=row.failed_at).message
+    edited = _packed(connection, row, row.edited_wire)
     if (sent := edited or wire) is not newest:
         message = message.model_copy(update={"payload": decode(sent).message.payload})
-    outcome = row[column.last_outcome]
+    if message.message_id != row.message_id:
+        message = message.model_copy(update={"message_id": row.message_id})
     return DeadLetter(
-        message=message.model_copy(update={"message_id": row[column.message_id]}),
+        message=message,
         wire=wire,
-        form=Form(row[column.form]),
-        state=State(row[column.state]),
+        form=Form(row.form),
+        state=State(row.state),
         category=cause.category,
         fingerprint=cause.fingerprint,
         title=cause.title,
-        replay_count=row[column.replay_count],
-        ingested_at=row[column.ingested_at],
-        updated_at=row[column.updated_at] or row[column.ingested_at],
-        next_replay_at=row[column.next_replay_at],
-        last_outcome=None if outcome is None else Outcome(outcome),
-        plan=row[column.plan],
-        plan_reason=row[column.plan_reason],
-        edit_count=row[column.edit_count],
+        replay_count=row.replay_count,
+        ingested_at=row.ingested_at,
+        updated_at=row.updated_at or row.ingested_at,
+        next_replay_at=row.next_replay_at,
+        last_outcome=None if row.last_outcome is None else Outcome(row.last_outcome),
+        plan=row.plan,
+        plan_reason=row.plan_reason,
+        edit_count=row.edit_count,
         edited_wire=edited,
         group=cause.group,
         rule=cause.rule,
@@ -66,15 +117,10 @@ def _dead_letter_of(connection: Connection, row: RowMapping, cause: Cause) -> De
     )
 
 
-def _unpacked(connection: Connection, row: RowMapping, column: Column[bytes]) -> WireMessage:
-    shape = row[dead_letters.c.shape_id] if column is dead_letters.c.wire else None
-    return archive_of(connection).unpack(
-        connection, row[column], message_id=row[dead_letters.c.message_id], shape=shape
-    )
-
-
-def _packed(connection: Connection, row: RowMapping, column: Column[bytes]) -> WireMessage | None:
-    return None if row[column] is None else _unpacked(connection, row, column)
+def _packed(connection: Connection, row: Stored, wire: bytes | None) -> WireMessage | None:
+    if wire is None:
+        return None
+    return archive_of(connection).unpack(connection, wire, message_id=row.message_id)
 
 
 def replay_of(row: RowMapping) -> Replay:
@@ -102,21 +148,22 @@ def replay_of(row: RowMapping) -> Replay:
 
 
 def replays_with_dead_letters(
-    connection: Connection, rows: Sequence[RowMapping]
+    connection: Connection, rows: Sequence[Row[Any]]
 ) -> list[tuple[Replay, DeadLetter]]:
-    """From rows with all columns of both tables."""
-    letters = dead_letters_of(connection, rows)
-    return [(replay_of(row), letter) for row, letter in zip(rows, letters, strict=True)]
+    """From rows with `REPLAY_WITH_DEAD_LETTER`."""
+    letters = dead_letters_of(connection, stored(rows, after=len(replays.c)))
+    begun = [replay_of(row._mapping) for row in rows]  # noqa: SLF001 - public, by its docs
+    return list(zip(begun, letters, strict=True))
 
 
-def leases_of(connection: Connection, rows: Sequence[RowMapping]) -> list[Lease]:
-    """From rows with all columns of both tables, the replays leased."""
+def leases_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Lease]:
+    """From rows with `REPLAY_WITH_DEAD_LETTER`, the replays leased."""
     both = replays_with_dead_letters(connection, rows)
     return [
         Lease(
-            lease_id=row[replays.c.lease_id],
-            worker=row[replays.c.leased_by],
-            expires_at=row[replays.c.leased_until],
+            lease_id=row.lease_id,
+            worker=row.leased_by,
+            expires_at=row.leased_until,
             replay=replay,
             dead_letter=letter,
         )

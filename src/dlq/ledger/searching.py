@@ -6,18 +6,17 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, Select, select
 
 from dlq.ledger import word_fts, word_index
 from dlq.ledger.base import DeadLetter
-from dlq.ledger.causes import Cause, causes_by_id
+from dlq.ledger.causes import causes_by_id
 from dlq.ledger.conditions import conditions
-from dlq.ledger.packing import archive_of
-from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letters_of
+from dlq.ledger.rows import DEAD_LETTER_COLUMNS, dead_letter_of, raw_of_row, stored
 from dlq.ledger.schema import dead_letters
 from dlq.ledger.word_segments import Candidates
 from dlq.message import Form
-from dlq.query import Contains, Filter, Searchable
+from dlq.query import Contains, Filter, Glimpse, Searchable
 
 MIN_CANDIDATES, MAX_CANDIDATES = 50, 1000
 """How many are read at once: more each time, since those before did not do."""
@@ -32,7 +31,7 @@ class Batch:
     all there is."""
 
     looked_to: int | None
-    found: list[tuple[int, DeadLetter]]
+    found: Iterator[tuple[int, DeadLetter]]  # read as they are asked for
 
 
 class Search:
@@ -49,7 +48,7 @@ class Search:
         self._needs = word_index.needs(connection, wanted)
         self._named = self._rows_named()
         self._segments: Candidates | None = None
-        self._words = [words for term in wanted if (words := term.needs())]
+        self._glimpse = Glimpse(where.text_terms)
 
     def batches(
         self,
@@ -76,9 +75,15 @@ class Search:
     def __iter__(self) -> Iterator[tuple[int, DeadLetter]]:
         return self.found()
 
-    def found(self, reached: int | None = None) -> Iterator[tuple[int, DeadLetter]]:
-        """All that match, by key."""
-        for batch in self.batches(reached):
+    def found(
+        self, reached: int | None = None, *, size: int = MIN_CANDIDATES
+    ) -> Iterator[tuple[int, DeadLetter]]:
+        """All that match, by key.
+
+        Args:
+            size: how many are wanted, about.
+        """
+        for batch in self.batches(reached, size=max(size, MIN_CANDIDATES)):
             yield from batch.found
 
     # --- candidates ----------------------------------------------------------------------
@@ -124,54 +129,24 @@ class Search:
 
     # --- comparing -----------------------------------------------------------------------
 
-    def _matching(self, ids: Sequence[int]) -> list[tuple[int, DeadLetter]]:
+    def _matching(self, ids: Sequence[int]) -> Iterator[tuple[int, DeadLetter]]:
         if not ids:
-            return []
+            return
         order = _id.desc() if self._newest_first else _id
         query = _ALL.where(_id.in_(ids), *self._columns).order_by(order)
-        rows = self._connection.execute(query).mappings().all()
-        known = causes_by_id(self._connection, (row[dead_letters.c.cause_id] for row in rows))
-        rows = [row for row in rows if self._may_match(row, known[row[dead_letters.c.cause_id]])]
-        letters = dead_letters_of(self._connection, rows)
-        return [
-            (row[_id], letter)
-            for row, letter in zip(rows, letters, strict=True)
-            if self._matches(letter)
-        ]
+        rows = stored(self._connection.execute(query))
+        known = causes_by_id(self._connection, (row.cause_id for row in rows))
+        for row in rows:
+            cause, raw = known[row.cause_id], None
+            # Of what nothing newer has replaced, the bytes tell much before they are read.
+            if row.form == Form.CURRENT and row.is_as_it_came and row.id not in self._named:
+                raw = raw_of_row(self._connection, row)
+                if not self._glimpse.may_match(raw, (cause.title, cause.error_type)):
+                    continue
+            letter = dead_letter_of(self._connection, row, cause, raw)
+            if self._matches(letter):
+                yield row.id, letter
 
     def _matches(self, letter: DeadLetter) -> bool:
         searched = Searchable.of(letter.message, letter.title)
         return all(searched.matches(term) is not term.negated for term in self._where.text_terms)
-
-    def _may_match(self, row: RowMapping, cause: Cause) -> bool:
-        """A look at the bytes, before anything is read: a tenth of the cost.
-
-        Only where the words must stand in them as they are: in plain ASCII of our own form, that
-        nothing newer has replaced.
-        """
-        column = dead_letters.c
-        if (
-            not self._words
-            or row[_id] in self._named
-            or row[column.form] != Form.CURRENT
-            or row[column.latest_wire] is not None
-            or row[column.edited_wire] is not None
-        ):
-            return True
-        raw = archive_of(self._connection).unpack_raw(
-            self._connection,
-            row[column.wire],
-            message_id=row[column.message_id],
-            shape=row[column.shape_id],
-        )
-        if not raw.isascii() or b"\\u" in raw:
-            return True
-        plain = raw.lower()
-        return all(
-            any(
-                # What its cause has may stand in the title alone.
-                all(word.encode("utf-8") in plain for word in words - cause.words)
-                for words in alternatives
-            )
-            for alternatives in self._words
-        )

@@ -2,13 +2,15 @@
 
 `parse` reads what people type (`docs/filters.md`), `where` takes values that a program has;
 both give a `Filter`. The ledger turns its `column_terms` into SQL; for its `text_terms` it finds
-candidates by their words (`words_of`, `trace_words`, `Searchable.own_words`) and lets
-`Searchable.matches` decide. `value_at` is the value at a dotted path in a message.
+candidates by their words (`words_of`, `trace_words`, `Searchable.own_words`), rules out most that
+do not match by a `Glimpse` of their bytes, and lets `Searchable.matches` decide. `value_at` is the
+value at a dotted path in a message.
 """
 
 from dlq.query.errors import FilterError
 from dlq.query.fields import MARKS, Operator
 from dlq.query.filter import Filter, where
+from dlq.query.glimpse import Glimpse
 from dlq.query.grammar import parse
 from dlq.query.paths import check_path, value_at
 from dlq.query.search import Searchable, trace_words
@@ -27,6 +29,7 @@ __all__ = [
     "Contains",
     "Filter",
     "FilterError",
+    "Glimpse",
     "Operator",
     "Searchable",
     "Term",

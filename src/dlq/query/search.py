@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from dlq.message import DLQMessage
 from dlq.query.fields import Operator
 from dlq.query.paths import at, scalar_text
+from dlq.query.phrases import phrase_of
 from dlq.query.terms import AnyOf, AtPath, Contains, TextTerm
 from dlq.query.values import number_in
-from dlq.query.words import fold, words_of, words_of_folded
+from dlq.query.words import words_of
 
 MAX_VALUES = 5000
 """Of payload and metadata together whose words are indexed, containers counted too."""
@@ -28,7 +28,6 @@ _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.MORE: operator.gt,
     Operator.AT_LEAST: operator.ge,
 }
-_BEGUN_UUID = re.compile(r"(?<![a-z0-9_])[0-9a-f]{8}-[0-9a-f-]{0,27}\Z")
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,8 @@ class Searchable:
     def _contains(self, term: Contains) -> bool:
         if term.phrase == self.message.message_id:  # only whole: an index of ids finds it so
             return True
-        words, needles = _sought(term.phrase, term.is_start)
-        if not words:
-            mark = term.phrase.casefold()
-            return any(mark in text.casefold() for text in self._texts())
-        return any(
-            all(word in folded for word in words)  # a quick no for most
-            and any(needle in _spaced(words_of_folded(folded)) for needle in needles)
-            for folded in self._folded
-        )
-
-    @cached_property
-    def _folded(self) -> list[str]:
-        return [fold(text) for text in self._texts()]
+        phrase = phrase_of(term.phrase, is_start=term.is_start)
+        return any(phrase.stands_in(text) for text in self._texts())
 
     def _texts(self) -> Iterator[str]:
         yield from self.named
@@ -121,24 +109,6 @@ class Searchable:
 
 def trace_words(stack_trace: str) -> frozenset[str]:
     return frozenset(words_of(stack_trace))
-
-
-@lru_cache(maxsize=256)
-def _sought(phrase: str, is_start: bool) -> tuple[list[str], list[str]]:
-    """The words of a phrase, and what one of must be in the spaced words of a text."""
-    folded = fold(phrase)
-    words = words_of_folded(folded)
-    if not is_start:
-        return words, [_spaced(words)]
-    may_go_on = folded[-1:].isalnum() or folded[-1:] == "_"
-    needles = [_spaced(words)[: -1 if may_go_on else None]]
-    if uuid := _BEGUN_UUID.search(folded):  # the whole of it is one word
-        needles.append(_spaced([*words_of_folded(folded[: uuid.start()]), uuid[0]])[:-1])
-    return words, needles
-
-
-def _spaced(words: list[str]) -> str:
-    return f" {' '.join(words)} "
 
 
 def _is_any_of(value: Any, term: AnyOf | AtPath) -> bool:
