@@ -8,6 +8,7 @@ from itertools import groupby
 import pytest
 
 from dlq.classify import Category
+from tests.corpus.book import Raised
 from tests.corpus.parts import PARTS, causes_of, ways_of
 from tests.corpus.report import Report
 from tests.corpus.running import run
@@ -37,19 +38,22 @@ def reports(postgres: PostgresCluster, broker: BrokerNode) -> dict[str, Report]:
 def test_the_corpus_is_as_large_as_it_claims() -> None:
     causes = {part: causes_of(part) for part in PARTS}
     names = Counter(cause.name for part in PARTS for cause in causes[part])
-    apps = {cause.app for part in PARTS for cause in causes[part]}
+    raised = [cause for part in PARTS for cause in causes[part] if isinstance(cause, Raised)]
+    apps = {cause.app for cause in raised}
 
     assert len({app.path for app in apps}) == len(apps), "one file has one source text"
     assert [name for name, count in names.items() if count > 1] == []
     assert len(names) >= 150
     assert len(causes["unseen"]) >= 110
     assert len(causes["fresh"]) >= 60
+    assert len(causes["blind"]) >= 60
     assert min(cause.variations for part in PARTS for cause in causes[part]) >= 4
 
 
 def test_every_category_that_can_be_raised_occurs_in_every_part() -> None:
     for part in PARTS:
-        assert {cause.category for cause in causes_of(part)} == set(Category) - NEVER_RAISED
+        categories = {cause.category for cause in causes_of(part)}
+        assert categories >= set(Category) - NEVER_RAISED
 
 
 @pytest.mark.timeout(300)
