@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from urllib.error import HTTPError
 
 from dlq.classify import Category, diagnose, diagnose_text
 from dlq.client.build import dead_letter
@@ -96,7 +97,18 @@ def _dead_letter(
         source_service="enrichment",
         same_as=None,
     )
-    return encode(letter), diagnose(error, error_type=cause.error_type).rule
+    rule = diagnose(error, error_type=cause.error_type).rule
+    _close_answers(error)
+    return encode(letter), rule
+
+
+def _close_answers(error: BaseException | None) -> None:
+    """Those behind `error`: urllib raises the answer itself, with its socket; musicbrainzngs
+    keeps it as `cause`."""
+    while error is not None:
+        if isinstance(error, HTTPError):
+            error.close()
+        error = error.__cause__ or error.__context__ or getattr(error, "cause", None)
 
 
 def _raised(cause: Raised, variation: Variation, ways: Ways, world: World) -> BaseException:
