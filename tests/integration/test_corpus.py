@@ -1,4 +1,4 @@
-"""How well real failures are understood: `tests/corpus`, on the parts no rule was written on."""
+"""How well real failures are understood: `tests/corpus`, on the parts that measure."""
 
 from __future__ import annotations
 
