@@ -1,5 +1,7 @@
 """What a cause is: a function of an application, and the circumstances in which it fails.
 
+Of a service that is not ours there is but the message that it, or the broker, left.
+
 The application is source text, compiled under the names its files have in production, so that
 traces look as they do there: own frames, library frames, other lines in another release.
 """
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dlq.classify import Category
+from dlq.message import WireMessage
 
 if TYPE_CHECKING:
     from tests.corpus.variation import Variation
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 Arguments = tuple[Any, ...]
 Setting = Callable[["World", "Variation"], Arguments]
 """Prepares the circumstances; returns the arguments for the function that is to fail."""
+Writing = Callable[["World", "Variation"], WireMessage]
+"""The dead letter as it comes from a queue."""
 
 VARIATIONS = 4
 _ROOTS = (
@@ -31,17 +36,30 @@ _ROOTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """`category` is the label: decided by what an operator should do about it."""
 
     name: str
     category: Category
+    variations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised(Cause):
+    """An exception of an application of ours."""
+
     app: App
     function: str
     setting: Setting
     error_type: str | None
-    variations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Cause):
+    """A dead letter that others wrote: another service, or the broker."""
+
+    writing: Writing
 
 
 class App:
@@ -91,7 +109,7 @@ class Book:
     ) -> None:
         """Write a cause down; its full name is `subject/name`."""
         self.causes.append(
-            Cause(
+            Raised(
                 name=f"{self.subject}/{name}",
                 category=category,
                 app=app,
@@ -99,5 +117,16 @@ class Book:
                 setting=setting,
                 error_type=error_type or self.error_type,
                 variations=variations,
+            )
+        )
+
+    def letter(self, name: str, category: Category, writing: Writing) -> None:
+        """Write down a cause of which there is but a dead letter of others."""
+        self.causes.append(
+            Sent(
+                name=f"{self.subject}/{name}",
+                category=category,
+                variations=VARIATIONS,
+                writing=writing,
             )
         )

@@ -1,4 +1,4 @@
-"""The parts: `known`, against which rules may be looked at; `unseen` and `fresh`, which measure."""
+"""The parts: `known`, against which rules may be looked at; the others measure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pkgutil
 
 from tests.corpus.book import App, Book, Cause
 
-PARTS = ("known", "unseen", "fresh")
+PARTS = ("known", "unseen", "fresh", "blind")
 Ways = tuple[tuple[App, str], ...]
 """Files and functions in them that call a function with its arguments."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http
 import json
+import select
 import socket
 import ssl
 import struct
@@ -51,6 +52,13 @@ def answering(*answers: bytes) -> Plan:
 def silent(peer: socket.socket) -> None:
     """Reads, never answers, until the client goes."""
     _until_gone(peer)
+
+
+def deaf(peer: socket.socket) -> None:
+    """Never reads, until the client goes."""
+    waiting = select.poll()
+    waiting.register(peer, select.POLLRDHUP | select.POLLHUP)
+    waiting.poll(_PATIENCE_S * 1000)
 
 
 def stalling(start: bytes) -> Plan:

@@ -1,7 +1,7 @@
 """Makes causes fail and sends each failure down the path that the product sends it.
 
-Exception -> `dlq.client` builds the dead letter -> the wire -> `dlq.manager` reads it. What
-comes out is compared with the label in `report.py`.
+Exception -> `dlq.client` builds the dead letter -> the wire -> `dlq.manager` reads it. The
+dead letters of others begin on the wire. What comes out is compared with the label in `report.py`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from urllib.error import HTTPError
 
 from dlq.classify import Category, diagnose, diagnose_text
 from dlq.client.build import dead_letter
 from dlq.client.failure import Failure
 from dlq.manager.arrivals import arrival_of
-from dlq.message import encode
-from tests.corpus.book import Cause
+from dlq.message import WireMessage, encode
+from tests.corpus.book import Cause, Raised, Sent
 from tests.corpus.parts import Ways
 from tests.corpus.variation import Variation
 from tests.corpus.world import World
@@ -62,6 +63,33 @@ def run(causes: Iterable[Cause], ways: Ways, world: World) -> Iterator[Result]:
 
 def _result(cause: Cause, index: int, ways: Ways, world: World) -> Result:
     variation = Variation(cause.name, index)
+    wire, rule = _dead_letter(cause, variation, ways, world)
+    arrival = arrival_of(wire)
+    message = arrival.message
+    told = diagnose_text(message.error_message, error_type=message.error_type)
+    return Result(
+        case=f"{cause.name}#{index}",
+        cause=cause.name,
+        expected=cause.category,
+        category=Category(arrival.category),
+        rule=rule or arrival.rule,
+        fingerprint=arrival.fingerprint,
+        title=arrival.title,
+        message=message.error_message,
+        error_class=message.error_class or "",
+        category_of_text=told.category,
+        rule_of_text=told.rule,
+    )
+
+
+def _dead_letter(
+    cause: Cause, variation: Variation, ways: Ways, world: World
+) -> tuple[WireMessage, str | None]:
+    """What comes to the manager, and the rule that decided where the exception was seen."""
+    if isinstance(cause, Sent):
+        return cause.writing(world, variation), None
+    if not isinstance(cause, Raised):
+        raise TypeError(f"expected a cause that raises or sends, got {type(cause).__name__}")
     error = _raised(cause, variation, ways, world)
     item = {"id": variation.id, "title": variation.title, "artist_name": variation.artist}
     letter = dead_letter(
@@ -69,24 +97,21 @@ def _result(cause: Cause, index: int, ways: Ways, world: World) -> Result:
         source_service="enrichment",
         same_as=None,
     )
-    arrival = arrival_of(encode(letter))
-    told = diagnose_text(letter.error_message, error_type=letter.error_type)
-    return Result(
-        case=f"{cause.name}#{index}",
-        cause=cause.name,
-        expected=cause.category,
-        category=Category(arrival.category),
-        rule=diagnose(error, error_type=cause.error_type).rule,
-        fingerprint=arrival.fingerprint,
-        title=arrival.title,
-        message=letter.error_message,
-        error_class=letter.error_class or "",
-        category_of_text=told.category,
-        rule_of_text=told.rule,
-    )
+    rule = diagnose(error, error_type=cause.error_type).rule
+    _close_answers(error)
+    return encode(letter), rule
 
 
-def _raised(cause: Cause, variation: Variation, ways: Ways, world: World) -> BaseException:
+def _close_answers(error: BaseException | None) -> None:
+    """Those behind `error`: urllib raises the answer itself, with its socket; musicbrainzngs
+    keeps it as `cause`."""
+    while error is not None:
+        if isinstance(error, HTTPError):
+            error.close()
+        error = error.__cause__ or error.__context__ or getattr(error, "cause", None)
+
+
+def _raised(cause: Raised, variation: Variation, ways: Ways, world: World) -> BaseException:
     """What the cause raises, its trace beginning in the application."""
     function = cause.app.function(cause.function, variation.index)
     arguments = cause.setting(world, variation)

@@ -106,6 +106,13 @@ class World:
         self._plans[host] = over_tls(context or self.authority.server(hosts=(host,)), plan)
         return host, port
 
+    def expired(self, plan: Plan, days: int) -> Address:
+        """As `tls`, with a certificate that has expired so many days ago."""
+        host, port = self.tcp(plan)
+        context = self.authority.server(hosts=(host,), days_old=days + 20, days_left=-days)
+        self._plans[host] = over_tls(context, plan)
+        return host, port
+
     def https(self, plan: Plan, context: ssl.SSLContext | None = None) -> str:
         """The base URL behind TLS; without a context, with a certificate that is in order."""
         return "https://{}:{}".format(*self.tls(plan, context))

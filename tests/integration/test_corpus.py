@@ -1,4 +1,4 @@
-"""How well real failures are understood: `tests/corpus`, on the parts no rule was written on."""
+"""How well real failures are understood: `tests/corpus`, on the parts that measure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import groupby
 import pytest
 
 from dlq.classify import Category
+from tests.corpus.book import Raised
 from tests.corpus.parts import PARTS, causes_of, ways_of
 from tests.corpus.report import Report
 from tests.corpus.running import run
@@ -19,9 +20,7 @@ NEVER_RAISED = {Category.MALFORMED}
 """What no exception can be: it is said of messages that cannot be read."""
 
 
-MEASURED = ("unseen", "fresh")
-LEAST_ACCURACY = {"unseen": 0.97, "fresh": 0.90}
-"""Of `fresh`, what was seen at the first look, 0.9103, less a hundredth (docs/corpus.md)."""
+MEASURED = ("unseen", "fresh", "blind")
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +36,22 @@ def reports(postgres: PostgresCluster, broker: BrokerNode) -> dict[str, Report]:
 def test_the_corpus_is_as_large_as_it_claims() -> None:
     causes = {part: causes_of(part) for part in PARTS}
     names = Counter(cause.name for part in PARTS for cause in causes[part])
-    apps = {cause.app for part in PARTS for cause in causes[part]}
+    raised = [cause for part in PARTS for cause in causes[part] if isinstance(cause, Raised)]
+    apps = {cause.app for cause in raised}
 
     assert len({app.path for app in apps}) == len(apps), "one file has one source text"
     assert [name for name, count in names.items() if count > 1] == []
     assert len(names) >= 150
     assert len(causes["unseen"]) >= 110
     assert len(causes["fresh"]) >= 60
+    assert len(causes["blind"]) >= 60
     assert min(cause.variations for part in PARTS for cause in causes[part]) >= 4
 
 
 def test_every_category_that_can_be_raised_occurs_in_every_part() -> None:
     for part in PARTS:
-        assert {cause.category for cause in causes_of(part)} == set(Category) - NEVER_RAISED
+        categories = {cause.category for cause in causes_of(part)}
+        assert categories >= set(Category) - NEVER_RAISED
 
 
 @pytest.mark.timeout(300)
@@ -64,7 +66,7 @@ def test_every_case_did_fail(reports: dict[str, Report], part: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", MEASURED)
 def test_categories_are_right(reports: dict[str, Report], part: str) -> None:
-    assert reports[part].accuracy >= LEAST_ACCURACY[part], f"\n{reports[part]}"
+    assert reports[part].accuracy >= 0.97, f"\n{reports[part]}"
 
 
 @pytest.mark.timeout(300)

@@ -151,6 +151,10 @@ ERRORS: list[tuple[str, Exception]] = [
             406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"
         ),
     ),
+    (
+        "bug",
+        pika.exceptions.ChannelClosedByBroker(406, "PRECONDITION_FAILED - unknown delivery tag 1"),
+    ),
     ("resource", pika.exceptions.NackError([])),
     ("not_found", pika.exceptions.UnroutableError([])),
     ("network", pika.exceptions.ChannelWrongStateError("Channel is closed.")),

@@ -10,6 +10,8 @@ from dlq.classify import diagnose_text
 
 TEXTS = {
     "rate_limit": [
+        "Your query cost of 312 exceeds what is left in this window",
+        "exceeded the 1000 points remaining",
         "Request failed with status code 429",
         "feign.FeignException$TooManyRequests: [429 Too Many Requests] during [GET] to [https://api.x.com/v1/tracks]",
         "An error occurred (ThrottlingException) when calling the PutItem operation: Rate exceeded",
@@ -26,6 +28,10 @@ TEXTS = {
         "Too many login attempts, please wait 60 seconds",
     ],
     "auth": [
+        "must be owner of relation plays",
+        "FEHLER:  Passwort-Authentifizierung für Benutzer »songs« fehlgeschlagen",
+        "FATAL:  la autentificación password falló para el usuario «songs»",
+        "Permission non accordée: /srv/models",
         "java.nio.file.AccessDeniedException: /data/music",
         'Error: 401 Unauthorized - {"error":{"status":401,"message":"The access token expired"}}',
         'pq: password authentication failed for user "dlq"',
@@ -51,6 +57,10 @@ TEXTS = {
         "invalid x-api-key",
     ],
     "timeout": [
+        "HTTPSConnectionPool(host='a', port=443): Pool is empty and a new connection can't be opened due to blocking mode.",
+        "terminating connection due to idle-session timeout",
+        "connect: Die Wartezeit für die Verbindung ist abgelaufen",
+        "Expiró el tiempo de conexión",
         "java.net.SocketTimeoutException: Read timed out",
         "java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms.",
         'Get "https://api.spotify.com/v1/tracks": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
@@ -76,6 +86,9 @@ TEXTS = {
         "HTTPSConnectionPool(host='musicbrainz.org', port=443): Max retries exceeded with url: / (Caused by ConnectTimeoutError(<urllib3.connection.HTTPSConnection object at 0x7f>, 'Connection to musicbrainz.org timed out. (connect timeout=5)'))",
     ],
     "network": [
+        "redis: Connexion refusée",
+        "Conexión rehusada (10.0.0.3:6379)",
+        "Der Name oder der Dienst ist nicht bekannt",
         "java.net.ConnectException: Connection refused",
         "java.net.UnknownHostException: api.spotify.com",
         "javax.net.ssl.SSLHandshakeException: PKIX path building failed: unable to find valid certification path to requested target",
@@ -129,6 +142,8 @@ TEXTS = {
         "stream disconnected before completion",
     ],
     "not_found": [
+        "/in/a.flac: Aucun fichier ou dossier de ce type",
+        "Datei oder Verzeichnis nicht gefunden",
         "HTTP Error 404: Not Found",
         "sql: no rows in result set",
         "java.io.FileNotFoundException: /data/a.flac (No such file or directory)",
@@ -147,6 +162,10 @@ TEXTS = {
         "Track has been removed from the catalogue",
     ],
     "server_error": [
+        "cannot execute INSERT in a read-only transaction",
+        "Exceeded 30 redirects.",
+        "stopped after too many redirects",
+        "the cluster is not initialized",
         'HTTP 500: {"error":"oops"}',
         "java.io.IOException: Server returned HTTP response code: 503 for URL: https://api.x.com",
         "upstream connect error or disconnect/reset before headers. reset reason: overflow",
@@ -166,6 +185,10 @@ TEXTS = {
         "Service Offline - This service is temporarily offline. Try again later.",
     ],
     "resource": [
+        "temporary file size exceeds temp_file_limit (1048576kB)",
+        "child exited with signal 9 (SIGKILL)",
+        "Auf dem Gerät ist kein Speicherplatz mehr verfügbar",
+        "Demasiados archivos abiertos",
         "java.lang.OutOfMemoryError: Java heap space",
         "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
         "Error: ENOSPC: no space left on device, write",
@@ -187,6 +210,10 @@ TEXTS = {
         "max number of clients reached",
     ],
     "invalid_data": [
+        "Too many items requested",
+        "1 validation error for Track\nlabel\n  Extra inputs are not permitted [type=extra_forbidden]",
+        'invalid input syntax for type json\nDETAIL:  Token "x" is invalid.',
+        "ERREUR:  la valeur d'une clé dupliquée rompt la contrainte unique « isrc »",
         "invalid character '<' looking for beginning of value",
         "json: cannot unmarshal string into Go struct field Track.bpm of type float64",
         "SyntaxError: Unexpected token < in JSON at position 0",
@@ -220,6 +247,12 @@ TEXTS = {
         "http: request body too large",
     ],
     "bug": [
+        "analyser[7]: segfault at 0 ip 00007f25 error 4 in libdsp.so",
+        "traps: worker[12] general protection fault",
+        "unknown delivery tag 4",
+        'Cannot invoke "Track.isrc()" because the return value of "Tracks.find(String)" is null',
+        "This Session's transaction has been rolled back due to a previous exception: duplicate key value",
+        "FEHLER:  Relation »plays« existiert nicht",
         "TypeError: Cannot read properties of undefined (reading 'id')",
         "TypeError: Cannot read property 'id' of null",
         "ReferenceError: artist is not defined",

@@ -132,10 +132,10 @@ class _Scales:
         refined = self.rules.rule_refinements.get(found.rule)
         if refined is None:
             return found
-        phrase = self.rules.phrases.first_in(words_of(found.evidence.text), (refined,))
+        phrase = self.rules.phrases.first_in(words_of(found.evidence.text), refined)
         if phrase is None:
             return found
-        return replace(found, category=refined, rule=f"{found.rule}+{phrase.name}")
+        return replace(found, category=phrase.category, rule=f"{found.rule}+{phrase.name}")
 
     def _by_status(self, evidence: Evidence, *, is_proxy: bool) -> Finding | None:
         status, weight = retried_status(evidence.text) or evidence.status, Weight.DECISIVE

@@ -44,13 +44,14 @@ _INPUT_VALUE = re.compile(r"input_value=.{0,300}?, input_type", re.DOTALL)
 _COMMAND = re.compile(r"\bCommand [\['][^\n]{1,600}[\]'] (?=(?:returned|died|timed))")
 _URL_PATH = re.compile(r"\burl: /\S*", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b at 0x[0-9a-fA-F]+")
-_HOST_IN_BRACKETS = re.compile(r"\[[0-9a-fA-F:.]{2,45}(?:%\w{1,15})?\](?::\d+)?")
+_HOST_IN_BRACKETS = re.compile(r"\[(?=[^\]]{0,44}[:.])[0-9a-fA-F:.]{2,45}(?:%\w{1,15})?\](?::\d+)?")
 _LABELLED_VALUE = re.compile(
     rf"\b((?:{_ITEM}|host|hostname|server|address|user|username|database|dbname|file|path|key)"
     r"(?:_\w{1,20})?\s?[:=]\s?)(?![<(\[{])[^,;:()\n<]{1,100}",
     re.IGNORECASE,
 )
 _INVALID = re.compile(r"(?<![\w.<-])[\w.-]{1,60}(?= is not a valid )")
+_POD = re.compile(r"\bpod [a-z0-9]{1,60}(?:-[a-z0-9]{1,60}){1,9}")  # the end is drawn by lot
 _PAIR = re.compile(r"\b((?i:for|of)) [^\n:;(]{1,80}? - [^\n:;(]{1,80}(?:\([^)\n]{0,60}\))?")
 _PROPER = r"(?:[A-Z\u00c0-\u00de\u0250-\u1fff\u2c00-\uffff][^\s,;:()<>\"]{0,40})"
 _ACRONYM_OR_CALL = r"[A-Z]{2,}\b|[\w.]{1,60}\("
@@ -65,6 +66,7 @@ _CHUNK = re.compile(r"[\w@%+~/\\.:#-]+")
 _UNITS = (
     dict.fromkeys(("ns", "us", "µs", "μs", "ms", "s", "sec", "secs", "second", "seconds"), "time")
     | dict.fromkeys(("m", "min", "mins", "minute", "minutes", "h", "hr", "hrs", "hour"), "time")
+    | dict.fromkeys(("pb", "eb", "pib", "eib"), "size")
     | dict.fromkeys(("hours", "d", "day", "days", "week", "weeks", "month", "months"), "time")
     | dict.fromkeys(("b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib"), "size")
     | dict.fromkeys(("k", "g", "byte", "bytes"), "size")
@@ -104,13 +106,14 @@ _DATA_FILE = re.compile(
 _COUNTED_WORD = re.compile(r"([A-Za-z][A-Za-z_]{3,30}[-_/]?)\d{1,2}")
 _LABELLED_NUMBER = re.compile(r"([A-Za-z]{2,20}[:#-])[+-]?\d+(?:[.:]\d+)*")
 _VERSIONED = re.compile(r"([A-Za-z]{1,20}/)\d+(?:\.\d+)*")  # HTTP/1.1
-_NUMBER_AND_UNIT = re.compile(r"<n> ?([a-zµμ]{1,7})\b", re.IGNORECASE)
+_NUMBER_AND_UNIT = re.compile(r"<(?:n|value)>\.? ?([a-zµμ]{1,7})\b", re.IGNORECASE)
 _PADDING = re.compile(r"(?<=<id>)={1,2}(?!\w)")  # of base64
 _RUN = re.compile(r"(<\w+>)(?:[\s,:=/+-]{0,3}\1)+")
 _TOKEN_CHARS = 20
 _BY_SIGN = (
     (" is not a valid ", _INVALID, "<value>"),
     (" - ", _PAIR, r"\1 <value>"),
+    ("pod ", _POD, "pod <value>"),
 )
 """What only a text with this sign in it can hold: most texts are spared the search."""
 

@@ -88,13 +88,13 @@ class RuleFile:
                 found[entry] = category
         return found
 
-    def gathered(self, table: str) -> dict[int, frozenset[Category]]:
-        """Status → every category whose list holds it."""
-        found: dict[int, frozenset[Category]] = {}
+    def gathered(self, table: str, kind: type[T]) -> dict[T, frozenset[Category]]:
+        """Status, or name of a rule → every category whose list holds it."""
+        found: dict[T, frozenset[Category]] = {}
         for category, entries in self.by_category(table):
-            for entry in entries:
-                status = self.typed(f"[{table}] {category}", entry, int)
-                found[status] = found.get(status, frozenset()) | {category}
+            for value in entries:
+                entry = self.typed(f"[{table}] {category}", value, kind)
+                found[entry] = found.get(entry, frozenset()) | {category}
         return found
 
     def numbers(self, table: str) -> dict[int, tuple[Category, str]]:

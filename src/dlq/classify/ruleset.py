@@ -31,7 +31,7 @@ class Rules:
     category_reasons: Mapping[Category, str]
     statuses: Mapping[int, Category]
     refinements: Mapping[int, frozenset[Category]]
-    rule_refinements: Mapping[str, Category]  # by the name of a rule
+    rule_refinements: Mapping[str, frozenset[Category]]  # by the name of a rule
     quota_statuses: frozenset[int]
     codes: Mapping[str, Mapping[str, Category]]  # by kind: errno, sqlstate, lastfm …
     lastfm_names: Mapping[int, str]
@@ -115,9 +115,9 @@ def shipped_rules() -> Rules:
         transient=file.transient(),
         category_reasons=file.category_reasons(),
         statuses={int(status): c for status, c in file.inverted("status").items()},
-        refinements=file.gathered("status_refined"),
-        rule_refinements=file.inverted("rule_refined"),
-        quota_statuses=frozenset(file.gathered("quota_header")),
+        refinements=file.gathered("status_refined", int),
+        rule_refinements=file.gathered("rule_refined", str),
+        quota_statuses=frozenset(file.gathered("quota_header", int)),
         codes={
             "lastfm": {str(number): category for number, (category, _) in lastfm.items()},
             **{kind: file.inverted(kind) for kind in kinds},

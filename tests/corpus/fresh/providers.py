@@ -105,9 +105,9 @@ _AWS = App(
         return made
 
 
-    def client(service, base):
+    def client(service, base, timeout=1.0):
         config = Config(
-            retries={"max_attempts": 0}, read_timeout=1, connect_timeout=1,
+            retries={"max_attempts": 0}, read_timeout=timeout, connect_timeout=1,
             s3={"addressing_style": "path"},
         )
         return session().create_client(
@@ -123,8 +123,9 @@ _AWS = App(
         return client("dynamodb", base).update_item(TableName="plays", Key={"id": {"S": key}})
 
 
-    def announce(base, text):
-        return client("sns", base).publish(TopicArn="arn:aws:sns:eu-north-1:1:new", Message=text)
+    def announce(base, text, timeout):
+        topic = "arn:aws:sns:eu-north-1:1:new"
+        return client("sns", base, timeout).publish(TopicArn=topic, Message=text)
     """,
 )
 
@@ -397,7 +398,7 @@ for _name, _category, _app, _function, _setting, _error_type in (
         Category.TIMEOUT,
         _AWS,
         "announce",
-        lambda w, v: (w.url(silent), v.title),
+        lambda w, v: (w.url(silent), v.title, v.seconds),
         "general",
     ),
 ):
