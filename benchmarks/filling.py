@@ -107,11 +107,19 @@ def fill_to(
     for one in made(range(first, measured)):
         _ingest(one, ledger, filled, progress)
     waiting = list(made(range(measured, last)))
-    gc.collect()
-    gc.freeze()  # a manager does not hold so much: let no collection walk through it
-    taken_s = sum(_ingest(one, ledger, filled, progress) for one in waiting)
-    gc.unfreeze()
+    with unwatched():
+        taken_s = sum(_ingest(one, ledger, filled, progress) for one in waiting)
     filled.rows_per_s = sum(len(one.arrivals) for one in waiting) / taken_s
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Let no garbage collection walk through what is held already: a manager holds less, and
+    takes it out at its start as well."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _ingest(

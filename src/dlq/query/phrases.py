@@ -9,6 +9,8 @@ from functools import lru_cache
 from dlq.query.words import fold, words_of_folded
 
 _BEGUN_UUID = re.compile(r"(?<![a-z0-9_])[0-9a-f]{8}-[0-9a-f-]{0,27}\Z")
+_END = "\0"
+"""Of a text: in none, and no part of a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,21 @@ class Phrase:
     _needles: tuple[str, ...]
     """One of them is in the spaced words of a text in which the phrase stands."""
 
-    def stands_in(self, text: str) -> bool:
+    def stands_in(self, *texts: str) -> bool:
+        """In one of them, as a whole."""
         if not self.words:
-            return self.text.casefold() in text.casefold()
-        folded = fold(text)
-        if not all(word in folded for word in self.words):  # a quick no for most
+            mark = self.text.casefold()
+            return any(mark in text.casefold() for text in texts)
+        # What is plain is folded as one, which takes a fraction of folding each.
+        plain = fold(_END.join(filter(str.isascii, texts)))
+        if all(word in plain for word in self.words):
+            first = self.words[0]
+            if any(self._stands_in(text) for text in plain.split(_END) if first in text):
+                return True
+        return any(self._stands_in(fold(text)) for text in texts if not text.isascii())
+
+    def _stands_in(self, folded: str) -> bool:
+        if not all(word in folded for word in self.words):
             return False
         spaced = _spaced(words_of_folded(folded))
         return any(needle in spaced for needle in self._needles)

@@ -79,7 +79,7 @@ class Searchable:
         if term.phrase == self.message.message_id:  # only whole: an index of ids finds it so
             return True
         phrase = phrase_of(term.phrase, is_start=term.is_start)
-        return any(phrase.stands_in(text) for text in self._texts())
+        return phrase.stands_in(*self._texts())
 
     def _texts(self) -> Iterator[str]:
         yield from self.named
@@ -118,22 +118,25 @@ def _is_any_of(value: Any, term: AnyOf | AtPath) -> bool:
     return text is not None and (text in term.values or text.startswith(term.starts))
 
 
-def _scalars(roots: list[Any]) -> Iterator[str | None]:
+def _scalars(roots: list[Any]) -> list[str | None]:
     """Every value in order of its appearance: a scalar as text, a container or null as None.
     A stack, not recursion: payloads may nest deeper than Python can."""
+    found: list[str | None] = []
     waiting: list[Iterator[Any]] = [iter(roots)]
     while waiting:
-        value = next(waiting[-1], _END)
-        if value is _END:
-            waiting.pop()
-        elif isinstance(value, dict):
-            waiting.append(iter(value.values()))
-            yield None
-        elif isinstance(value, list):
-            waiting.append(iter(value))
-            yield None
+        for value in waiting[-1]:
+            if isinstance(value, str):
+                found.append(value)
+            elif isinstance(value, dict):
+                found.append(None)
+                waiting.append(iter(value.values()))
+                break
+            elif isinstance(value, list):
+                found.append(None)
+                waiting.append(iter(value))
+                break
+            else:
+                found.append(scalar_text(value))
         else:
-            yield scalar_text(value)
-
-
-_END: Any = object()
+            waiting.pop()
+    return found

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
 
 from dlq.errors import DLQError
 from dlq.manager.access import AccessDenied, Principal, Viewer
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 @router.post(
     "/regroup",
     summary="Diagnose all dead letters anew",
-    response_class=Streamed,
+    response_class=StreamingResponse,
     responses=problems(409)
     | {
         200: {
