@@ -209,6 +209,8 @@ wide_segments = Table(
     "wide_segments",
     metadata,
     Column("id", RowId, Identity(), primary_key=True),
+    Column("first_id", RowId, nullable=False),  # of the rows below
+    Column("last_id", RowId, nullable=False),
     Column("row_ids", LargeBinary, nullable=False),  # 64 bits each
     Column("slices", LargeBinary, nullable=False),
 )
@@ -218,6 +220,8 @@ word_tail = Table(
     Column("id", RowId, Identity(), primary_key=True),
     Column("width", Integer, nullable=False),  # of each signature, in bits
     Column("count", Integer, nullable=False),
+    Column("first_id", RowId, nullable=False),
+    Column("last_id", RowId, nullable=False),
     Column("row_ids", LargeBinary, nullable=False),
     Column("signed", LargeBinary, nullable=False),  # their signatures
 )

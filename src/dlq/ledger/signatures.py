@@ -18,7 +18,8 @@ NARROW, WIDE = 640, 4096
 """Bits of a signature: of a row with up to `NARROW_WORDS`, and of one with more. One of 30 words,
 as most have, seems to have one that it lacks once in 14,000 times; one of 250, as the tracks of a
 whole evening have, once in 2,000 times."""
-NARROW_WORDS = 64
+NARROW_WORDS = 48
+FEW_CHOICES = 4
 BITS_OF_A_WORD = 8
 
 Word = str
@@ -87,11 +88,11 @@ class Wanted:
     """What is looked for in the signatures of one width: rows that meet all of the needs."""
 
     def __init__(self, needs: Sequence[Alternatives], width: int) -> None:
-        self._needs = needs
+        self._needs = [tuple(map(_telling, alternatives)) for alternatives in needs]
         self._width = width
         words = {
             word
-            for alternatives in needs
+            for alternatives in self._needs
             for together in alternatives
             for choices in together
             for word in choices
@@ -119,6 +120,13 @@ class Wanted:
 
     def _of_word(self, word: Word, slices: Mapping[int, int]) -> int:
         return _all(slices[bit] for bit in bits_of(word, self._width))
+
+
+def _telling(together: tuple[frozenset[Word], ...]) -> tuple[frozenset[Word], ...]:
+    """Without what has many choices, if there is anything else: it would be most of the work,
+    and rule out little that the others do not."""
+    first, *others = sorted(together, key=len)
+    return (first, *(choices for choices in others if len(choices) <= FEW_CHOICES))
 
 
 def _any(sets: Iterable[int]) -> int:

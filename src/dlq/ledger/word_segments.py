@@ -2,17 +2,19 @@
 
 A segment is for ids that lie together. Rows of very many words have wider signatures, in segments
 of their own that name their rows. What was stored last waits in a tail, signature by signature,
-since a segment is written as a whole. A search looks into all three.
+since a segment is written as a whole. A search looks into all three, in the order of their ids.
 """
 
 from __future__ import annotations
 
 import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Row,
     TextClause,
     any_,
     delete,
@@ -52,7 +54,6 @@ MAX_SLICES = 90
 """From here on a segment is read as a whole."""
 MOST_AT_ONCE = 64
 """Segments that one query reads: more each time, since those before did not do."""
-FARTHEST = 2**62
 _LOCK_KEY = 0x646C7177  # "dlqw"
 _ID = "q"  # 64 bits
 
@@ -104,6 +105,8 @@ def _append(connection: Connection, width: int, signed: Signed) -> None:
             insert(word_tail).values(
                 width=width,
                 count=len(signed),
+                first_id=min(signed),
+                last_id=max(signed),
                 row_ids=array.array(_ID, signed).tobytes(),
                 signed=b"".join(signed.values()),
             )
@@ -147,9 +150,7 @@ def _fold_wide(connection: Connection, signed: Signed) -> Signed:
         return signed
     left = list(signed.items())
     column = wide_segments.c
-    last = connection.execute(
-        select(column.id, column.row_ids, column.slices).order_by(column.id.desc()).limit(1)
-    ).first()
+    last = connection.execute(select(*column).order_by(column.id.desc()).limit(1)).first()
     if last is not None and (known := _ids(last.row_ids)) and len(known) < SEGMENT_ROWS:
         some, left = left[: SEGMENT_ROWS - len(known)], left[SEGMENT_ROWS - len(known) :]
         row_ids, slices = _wide_segment(some, first_place=len(known))
@@ -157,12 +158,23 @@ def _fold_wide(connection: Connection, signed: Signed) -> Signed:
             update(wide_segments)
             .where(column.id == last.id)
             .values(
-                row_ids=bytes(last.row_ids) + row_ids, slices=_joined(slices, bytes(last.slices))
+                first_id=min(last.first_id, min(row_id for row_id, _ in some)),
+                last_id=max(last.last_id, max(row_id for row_id, _ in some)),
+                row_ids=bytes(last.row_ids) + row_ids,
+                slices=_joined(slices, bytes(last.slices)),
             )
         )
     for start in range(0, len(left), SEGMENT_ROWS):
-        row_ids, slices = _wide_segment(left[start : start + SEGMENT_ROWS])
-        connection.execute(insert(wide_segments).values(row_ids=row_ids, slices=slices))
+        some = left[start : start + SEGMENT_ROWS]
+        row_ids, slices = _wide_segment(some)
+        connection.execute(
+            insert(wide_segments).values(
+                first_id=min(row_id for row_id, _ in some),
+                last_id=max(row_id for row_id, _ in some),
+                row_ids=row_ids,
+                slices=slices,
+            )
+        )
     return {}
 
 
@@ -213,8 +225,18 @@ def _pairs(row_ids: bytes, signed: bytes, width: int) -> Iterator[tuple[int, byt
 # --- reading -----------------------------------------------------------------------------
 
 
+class Block(NamedTuple):
+    """A segment, or what one batch left in the tail, and which ids it can have."""
+
+    table: str
+    key: int
+    first_id: int
+    last_id: int
+
+
 class Candidates:
-    """The ids of the rows that may meet all of the needs, in order.
+    """The ids of the rows that may meet all of the needs, in order. Blocks are read as they
+    come to be needed: of what is common the first will do.
 
     Args:
         others: ids that are candidates too.
@@ -230,13 +252,13 @@ class Candidates:
     ) -> None:
         self._connection = connection
         self._newest_first = newest_first
-        self._narrow, self._wide = Wanted(needs, NARROW), Wanted(needs, WIDE)
-        # Not of segments by id; taken as those come to where they lie.
-        self._apart = {*others, *self._in_tail(), *self._in_wide_segments()}
-        self._ready: list[int] = []
-        self._number: int | None = None  # of the segment that was read last
+        self._wanted = {width: Wanted(needs, width) for width in (NARROW, WIDE)}
+        self._found = set(others)
+        blocks = [Block(*row) for row in connection.execute(_BLOCKS, {"rows": SEGMENT_ROWS})]
+        # What is needed first comes last.
+        blocks.sort(key=(lambda b: b.last_id) if newest_first else (lambda b: -b.first_id))
+        self._blocks = blocks
         self._at_once = 1
-        self._is_over = False
 
     def beyond(self, reached: int | None, size: int) -> tuple[int | None, list[int]]:
         """The next ones, at most `size`, and how far that is; None: there are no more.
@@ -244,54 +266,79 @@ class Candidates:
         Args:
             reached: not before that of the last call.
         """
-        if self._number is None and reached is not None:
-            edge = reached // SEGMENT_ROWS
-            self._number = edge + 1 if self._newest_first else edge - 1
-        self._ready = [row_id for row_id in self._ready if self._is_beyond(row_id, reached)]
-        while len(self._ready) <= size and not self._is_over:
-            found = [row_id for row_id in self._read_on() if self._is_beyond(row_id, reached)]
-            self._ready += sorted(found, reverse=self._newest_first)
-        ids = self._ready[:size]
-        return (ids[-1] if len(self._ready) > size else None), ids
+        if reached is not None:
+            self._found = {row_id for row_id in self._found if self._is_beyond(row_id, reached)}
+            self._blocks = [
+                block
+                for block in self._blocks
+                if self._is_beyond(block.first_id if self._newest_first else block.last_id, reached)
+            ]
+        while len(ready := self._ready()) <= size and self._blocks:
+            self._read(self._blocks[-self._at_once :], reached)
+            del self._blocks[-self._at_once :]
+            self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
+        ids = sorted(ready, reverse=self._newest_first)[:size]
+        return (ids[-1] if len(ready) > size else None), ids
 
-    def _read_on(self) -> set[int]:
-        """What the next segments have."""
-        if self._number is None:
-            self._number = FARTHEST if self._newest_first else -1
-        query = _BY_ID[self._newest_first, _is_whole(self._narrow)]
-        values = {"reached": self._number, "limit": self._at_once}
-        rows = self._connection.execute(query, values | _starts(self._narrow)).all()
-        self._is_over = len(rows) < self._at_once
-        self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
-        found: set[int] = set()
-        for number, packed in rows:
-            self._number = number
+    def _ready(self) -> set[int]:
+        """Those before which no block can have any."""
+        if not self._blocks:
+            return self._found
+        block = self._blocks[-1]
+        if self._newest_first:
+            return {row_id for row_id in self._found if row_id > block.last_id}
+        return {row_id for row_id in self._found if row_id < block.first_id}
+
+    def _read(self, blocks: Sequence[Block], reached: int | None) -> None:
+        for found in (self._in_segments(blocks), self._in_wide(blocks), self._in_tail(blocks)):
+            self._found.update(
+                row_id for row_id in found if reached is None or self._is_beyond(row_id, reached)
+            )
+
+    def _in_segments(self, blocks: Sequence[Block]) -> Iterator[int]:
+        for number, packed in self._slices(_SEGMENTS, word_segments.name, blocks, NARROW):
             first_id = number * SEGMENT_ROWS
-            found.update(first_id + place for place in _places(self._narrow, packed, NARROW))
-        return found | self._taken_apart()
+            yield from (first_id + place for place in self._places(packed, NARROW))
 
-    def _taken_apart(self) -> set[int]:
-        """Those that lie no farther than what was read."""
-        if self._is_over or self._number is None:
-            near = self._apart
-        elif self._newest_first:
-            near = {row_id for row_id in self._apart if row_id >= self._number * SEGMENT_ROWS}
-        else:
-            end = (self._number + 1) * SEGMENT_ROWS
-            near = {row_id for row_id in self._apart if row_id < end}
-        self._apart = self._apart - near
-        return near
-
-    def _in_wide_segments(self) -> Iterator[int]:
-        query = _WIDE[_is_whole(self._wide)]
-        for row_ids, packed in self._connection.execute(query, _starts(self._wide)):
+    def _in_wide(self, blocks: Sequence[Block]) -> Iterator[int]:
+        for row_ids, packed in self._slices(_WIDE_SEGMENTS, wide_segments.name, blocks, WIDE):
             ids = _ids(row_ids)
-            yield from (ids[place] for place in _places(self._wide, packed, WIDE))
+            yield from (ids[place] for place in self._places(packed, WIDE))
 
-    def _in_tail(self) -> Iterator[int]:
+    def _slices(
+        self, queries: Mapping[bool, TextClause], table: str, blocks: Sequence[Block], width: int
+    ) -> Sequence[Row[*tuple[Any, Any]]]:
+        """What the query selects, and the slices, those of all bits or of those wanted."""
+        keys = [block.key for block in blocks if block.table == table]
+        if not keys:
+            return []
+        values: dict[str, Any] = {"keys": keys}
+        if not (is_whole := self._is_whole(width)):
+            starts = [1 + bit * SLICE_BYTES for bit in self._wanted[width].bits]
+            values |= {"starts": starts, "size": SLICE_BYTES}
+        return self._connection.execute(queries[is_whole], values).all()
+
+    def _places(self, packed: bytes, width: int) -> Iterator[int]:
+        content = bytes(packed)
+        wanted = self._wanted[width]
+        bits = range(width) if self._is_whole(width) else wanted.bits
+        slices = {
+            bit: int.from_bytes(content[at * SLICE_BYTES : (at + 1) * SLICE_BYTES], "big")
+            for at, bit in enumerate(bits)
+        }
+        return wanted.places(slices, SEGMENT_ROWS)
+
+    def _is_whole(self, width: int) -> bool:
+        return len(self._wanted[width].bits) > MAX_SLICES
+
+    def _in_tail(self, blocks: Sequence[Block]) -> Iterator[int]:
+        keys = [block.key for block in blocks if block.table == word_tail.name]
+        if not keys:
+            return
         column = word_tail.c
-        tails = self._connection.execute(select(column.width, column.row_ids, column.signed)).all()
-        for wanted, width in ((self._narrow, NARROW), (self._wide, WIDE)):
+        query = select(column.width, column.row_ids, column.signed).where(column.id.in_(keys))
+        tails = self._connection.execute(query).all()
+        for width, wanted in self._wanted.items():
             some = [tail for tail in tails if tail.width == width]
             if not some:
                 continue
@@ -300,54 +347,32 @@ class Candidates:
             found = wanted.places({bit: by_bit[bit] for bit in wanted.bits}, len(ids))
             yield from (ids[place] for place in found)
 
-    def _is_beyond(self, row_id: int, reached: int | None) -> bool:
-        if reached is None:
-            return True
+    def _is_beyond(self, row_id: int, reached: int) -> bool:
         return row_id < reached if self._newest_first else row_id > reached
-
-
-def _is_whole(wanted: Wanted) -> bool:
-    return len(wanted.bits) > MAX_SLICES
-
-
-def _starts(wanted: Wanted) -> dict[str, object]:
-    if _is_whole(wanted):
-        return {}
-    return {"starts": [1 + bit * SLICE_BYTES for bit in wanted.bits], "size": SLICE_BYTES}
-
-
-def _places(wanted: Wanted, packed: bytes, width: int) -> Iterator[int]:
-    """Args: packed: the slices that were asked for, one after the other."""
-    content = bytes(packed)
-    bits = range(width) if _is_whole(wanted) else wanted.bits
-    slices = {
-        bit: int.from_bytes(content[at * SLICE_BYTES : (at + 1) * SLICE_BYTES], "big")
-        for at, bit in enumerate(bits)
-    }
-    return wanted.places(slices, SEGMENT_ROWS)
 
 
 # Queries as texts: with so many parts, to put them together would take longer than they run.
 
+_BLOCKS = text(
+    "SELECT 'word_segments', number, number * :rows, (number + 1) * :rows - 1 FROM word_segments "
+    "UNION ALL SELECT 'wide_segments', id, first_id, last_id FROM wide_segments "
+    "UNION ALL SELECT 'word_tail', id, first_id, last_id FROM word_tail"
+)
 _SOME_SLICES = (
     "(SELECT string_agg(substring(slices FROM start FOR :size), '' ORDER BY place) "
     "FROM unnest(:starts) WITH ORDINALITY AS wanted (start, place))"
 )
-
-
-def _by_id(order: str, compared: str, content: str) -> TextClause:
-    return text(
+_SEGMENTS = {
+    is_whole: text(
         f"SELECT number, {content} FROM word_segments "  # noqa: S608 - of constants
-        f"WHERE number {compared} :reached ORDER BY number {order} LIMIT :limit"
+        "WHERE number = ANY(:keys)"
     )
-
-
-_BY_ID = {
-    (newest_first, is_whole): _by_id(order, compared, "slices" if is_whole else _SOME_SLICES)
-    for newest_first, order, compared in ((True, "DESC", "<"), (False, "ASC", ">"))
-    for is_whole in (True, False)
+    for is_whole, content in ((True, "slices"), (False, _SOME_SLICES))
 }
-_WIDE = {
-    is_whole: text(f"SELECT row_ids, {content} FROM wide_segments")  # noqa: S608 - of constants
+_WIDE_SEGMENTS = {
+    is_whole: text(
+        f"SELECT row_ids, {content} FROM wide_segments "  # noqa: S608 - of constants
+        "WHERE id = ANY(:keys)"
+    )
     for is_whole, content in ((True, "slices"), (False, _SOME_SLICES))
 }

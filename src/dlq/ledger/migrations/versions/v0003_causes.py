@@ -261,6 +261,8 @@ def _signatures() -> None:
     op.create_table(
         "wide_segments",
         sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("first_id", sa.BigInteger(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
         sa.Column("row_ids", sa.LargeBinary(), nullable=False),
         sa.Column("slices", sa.LargeBinary(), nullable=False),
         _key("wide_segments"),
@@ -270,6 +272,8 @@ def _signatures() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("first_id", sa.BigInteger(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
         sa.Column("row_ids", sa.LargeBinary(), nullable=False),
         sa.Column("signed", sa.LargeBinary(), nullable=False),
         _key("word_tail"),
@@ -455,12 +459,14 @@ def _index(connection: sa.Connection, ids: list[int], *, is_sqlite: bool) -> Non
         return
     connection.execute(
         sa.text(
-            "INSERT INTO word_tail (width, count, row_ids, signed) "
-            "VALUES (:width, :count, :ids, :signed)"
+            "INSERT INTO word_tail (width, count, first_id, last_id, row_ids, signed) "
+            "VALUES (:width, :count, :first, :last, :ids, :signed)"
         ),
         {
             "width": NARROW,
             "count": len(ids),
+            "first": min(ids),
+            "last": max(ids),
             "ids": array.array("q", ids).tobytes(),
             "signed": ANY_WORD * len(ids),
         },
