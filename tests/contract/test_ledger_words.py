@@ -30,7 +30,7 @@ FILLER = " ".join(f"filler{number}" for number in range(2 * NARROW_WORDS))
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 64 rows, so that there are several."""
     monkeypatch.setattr(word_segments, "SEGMENT_ROWS", 64)
-    monkeypatch.setattr(word_segments, "SLICE_BYTES", 8)
+    monkeypatch.setattr(word_segments, "WIDE_SEGMENT_ROWS", 32)
     monkeypatch.setattr(word_segments, "FOLDED_AT", 72)
     monkeypatch.setattr(word_segments, "LOOKED_EVERY", 4)
     monkeypatch.setattr(word_segments, "WORTH_WRITING", 16)
@@ -127,7 +127,7 @@ def test_segments_are_filled_from_the_tail_and_go_with_their_rows(
     request.addfinalizer(database.close)
     known = filled(ledger, random.Random(15))
     segments, waiting = counted(database)
-    assert segments == ROWS // 64
+    assert segments >= ROWS // 64 - 1
     assert waiting < 72 + 12
     gone = list(known)[:330]
     for one in gone:
@@ -137,7 +137,8 @@ def test_segments_are_filled_from_the_tail_and_go_with_their_rows(
     assert database.read(lambda c: c.execute(first).scalar()) == 330 // 64
     wide = select(wide_segments.c.row_ids).order_by(wide_segments.c.id)
     kept = database.read(lambda c: list(c.execute(wide).scalars()))
-    assert sum(len(ids) // 8 for ids in kept) <= 2 * ROWS // WIDE_EVERY - 64
+    assert {len(ids) // 8 for ids in kept} == {32}
+    assert len(kept) <= (2 * ROWS // WIDE_EVERY - 64) // 32
     left = [one for one, words in (known | more).items() if "word3" in words and one not in gone]
     assert scrolled(ledger, "word3", newest_first=False, limit=30) == left
 

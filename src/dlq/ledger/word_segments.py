@@ -23,7 +23,6 @@ from sqlalchemy import (
     literal,
     select,
     text,
-    update,
 )
 from sqlalchemy.dialects import postgresql
 
@@ -42,7 +41,7 @@ from dlq.ledger.signatures import (
 from dlq.ledger.word_index import CUT, Entry
 
 SEGMENT_ROWS = 8192
-SLICE_BYTES = SEGMENT_ROWS // 8
+WIDE_SEGMENT_ROWS = 1024
 LOOKED_EVERY = 1024
 """Rows between two looks at how many are in the tail."""
 FOLDED_AT = SEGMENT_ROWS + LOOKED_EVERY
@@ -80,7 +79,7 @@ def index(connection: Connection, entries: Sequence[Entry]) -> None:
         count = func.sum(word_tail.c.count)
         waiting = select(word_tail.c.width, count).group_by(word_tail.c.width)
         counts = {row[0]: row[1] for row in connection.execute(waiting)}
-        if counts.get(NARROW, 0) >= FOLDED_AT or counts.get(WIDE, 0) >= WORTH_WRITING:
+        if counts.get(NARROW, 0) >= FOLDED_AT or counts.get(WIDE, 0) >= WIDE_SEGMENT_ROWS:
             fold(connection)
 
 
@@ -145,44 +144,21 @@ def _write(connection: Connection, number: int, signed: Signed) -> None:
 
 
 def _fold_wide(connection: Connection, signed: Signed) -> Signed:
-    """Returns: what stays in the tail."""
-    if len(signed) < WORTH_WRITING:
-        return signed
-    left = list(signed.items())
-    column = wide_segments.c
-    last = connection.execute(select(*column).order_by(column.id.desc()).limit(1)).first()
-    if last is not None and (known := _ids(last.row_ids)) and len(known) < SEGMENT_ROWS:
-        some, left = left[: SEGMENT_ROWS - len(known)], left[SEGMENT_ROWS - len(known) :]
-        row_ids, slices = _wide_segment(some, first_place=len(known))
-        connection.execute(
-            update(wide_segments)
-            .where(column.id == last.id)
-            .values(
-                first_id=min(last.first_id, min(row_id for row_id, _ in some)),
-                last_id=max(last.last_id, max(row_id for row_id, _ in some)),
-                row_ids=bytes(last.row_ids) + row_ids,
-                slices=_joined(slices, bytes(last.slices)),
-            )
-        )
-    for start in range(0, len(left), SEGMENT_ROWS):
-        some = left[start : start + SEGMENT_ROWS]
-        row_ids, slices = _wide_segment(some)
+    """Into segments that are full and stay as they are. Returns: what stays in the tail."""
+    left = sorted(signed.items())
+    while len(left) >= WIDE_SEGMENT_ROWS:
+        some, left = left[:WIDE_SEGMENT_ROWS], left[WIDE_SEGMENT_ROWS:]
+        ids = [row_id for row_id, _ in some]
+        rows = b"".join(one for _, one in some)
         connection.execute(
             insert(wide_segments).values(
-                first_id=min(row_id for row_id, _ in some),
-                last_id=max(row_id for row_id, _ in some),
-                row_ids=row_ids,
-                slices=slices,
+                first_id=ids[0],
+                last_id=ids[-1],
+                row_ids=array.array(_ID, ids).tobytes(),
+                slices=Slices(rows, WIDE).packed(),
             )
         )
-    return {}
-
-
-def _wide_segment(signed: Sequence[tuple[int, bytes]], first_place: int = 0) -> tuple[bytes, bytes]:
-    """Its ids and its slices."""
-    by_place = {first_place + at: one for at, (_, one) in enumerate(signed)}
-    slices = Slices(laid_out(by_place, SEGMENT_ROWS, WIDE), WIDE).packed()
-    return array.array(_ID, [row_id for row_id, _ in signed]).tobytes(), slices
+    return dict(left)
 
 
 def _let_go(connection: Connection) -> None:
@@ -195,9 +171,7 @@ def _let_go(connection: Connection) -> None:
     connection.execute(delete(word_segments).where(column.number < newest, ~in_segment))
     wide = connection.execute(select(wide_segments.c.id, wide_segments.c.row_ids)).all()
     for number, row_ids in wide:
-        if len(ids := _ids(row_ids)) < SEGMENT_ROWS:
-            continue
-        named = letter.id == any_(literal(ids.tolist(), postgresql.ARRAY(BigInteger())))
+        named = letter.id == any_(literal(_ids(row_ids).tolist(), postgresql.ARRAY(BigInteger())))
         if connection.execute(alive.where(named).limit(1)).first() is None:
             connection.execute(delete(wide_segments).where(wide_segments.c.id == number))
 
@@ -314,19 +288,20 @@ class Candidates:
             return []
         values: dict[str, Any] = {"keys": keys}
         if not (is_whole := self._is_whole(width)):
-            starts = [1 + bit * SLICE_BYTES for bit in self._wanted[width].bits]
-            values |= {"starts": starts, "size": SLICE_BYTES}
+            size = _rows_of(width) // 8
+            starts = [1 + bit * size for bit in self._wanted[width].bits]
+            values |= {"starts": starts, "size": size}
         return self._connection.execute(queries[is_whole], values).all()
 
     def _places(self, packed: bytes, width: int) -> Iterator[int]:
-        content = bytes(packed)
-        wanted = self._wanted[width]
+        content, wanted, count = bytes(packed), self._wanted[width], _rows_of(width)
+        size = count // 8
         bits = range(width) if self._is_whole(width) else wanted.bits
         slices = {
-            bit: int.from_bytes(content[at * SLICE_BYTES : (at + 1) * SLICE_BYTES], "big")
+            bit: int.from_bytes(content[at * size : (at + 1) * size], "big")
             for at, bit in enumerate(bits)
         }
-        return wanted.places(slices, SEGMENT_ROWS)
+        return wanted.places(slices, count)
 
     def _is_whole(self, width: int) -> bool:
         return len(self._wanted[width].bits) > MAX_SLICES
@@ -349,6 +324,11 @@ class Candidates:
 
     def _is_beyond(self, row_id: int, reached: int) -> bool:
         return row_id < reached if self._newest_first else row_id > reached
+
+
+def _rows_of(width: int) -> int:
+    """Of a segment."""
+    return SEGMENT_ROWS if width == NARROW else WIDE_SEGMENT_ROWS
 
 
 # Queries as texts: with so many parts, to put them together would take longer than they run.
