@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from dlq.ledger import open_ledger, word_segments
 from dlq.ledger.base import Ledger
@@ -128,6 +128,8 @@ def test_segments_are_filled_from_the_tail_and_go_with_their_rows(
     known = filled(ledger, random.Random(15))
     segments, waiting = counted(database)
     assert segments >= ROWS // 64 - 1
+    plain = text("SELECT attname FROM pg_attribute WHERE attname = 'slices' AND attstorage = 'e'")
+    assert len(database.read(lambda c: c.execute(plain).all())) == 2, "read whole for each slice"
     assert waiting < 72 + 12
     gone = list(known)[:330]
     for one in gone:

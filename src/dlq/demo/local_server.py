@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -44,7 +45,7 @@ def json_answer(status: int, document: Any, headers: Mapping[str, str] | None = 
     return Answer(status, json.dumps(document).encode(), headers=headers or {})
 
 
-class LocalServer:
+class LocalServer(ABC):
     """Subclass it and write `answer`, which many threads call at once."""
 
     def __init__(self) -> None:
@@ -55,8 +56,8 @@ class LocalServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def answer(self, request: Request) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    def answer(self, request: Request) -> Answer: ...
 
     def start(self) -> Self:
         self._server.server_activate()

@@ -72,9 +72,6 @@ class Search:
                 return
             reached, size = looked_to, min(2 * size, MAX_CANDIDATES)
 
-    def __iter__(self) -> Iterator[tuple[int, DeadLetter]]:
-        return self.found()
-
     def found(
         self, reached: int | None = None, *, size: int = MIN_CANDIDATES
     ) -> Iterator[tuple[int, DeadLetter]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from dlq.ledger.schema import causes, shapes
+from dlq.ledger.signatures import Alternatives
 from dlq.query import TextTerm
 
 CUT = "#cut"
@@ -46,7 +47,7 @@ def marks(cause_id: int | None, shape_id: int | None, *, is_cut: bool) -> set[st
 class Need:
     """What a candidate has of each word: the word itself, or a mark that stands for it."""
 
-    alternatives: tuple[tuple[frozenset[str], ...], ...]  # any of; all of; any of
+    alternatives: Alternatives
 
 
 def needs(connection: Connection, terms: Sequence[TextTerm]) -> list[Need]:

@@ -12,15 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
+    ColumnElement,
     Connection,
+    Exists,
     Row,
     TextClause,
-    any_,
     delete,
     func,
     insert,
-    literal,
     select,
     text,
 )
@@ -69,10 +68,11 @@ def index(connection: Connection, entries: Sequence[Entry]) -> None:
         return
     signed: dict[int, Signed] = {NARROW: {}, WIDE: {}}
     for entry in entries:
-        is_known = CUT not in entry.words
-        width = width_for(entry.words) if is_known else NARROW
-        one = signature(entry.words, width) if is_known else anything(width)
-        signed[width][entry.row_id] = one
+        if CUT in entry.words:
+            signed[NARROW][entry.row_id] = anything(NARROW)
+        else:
+            width = width_for(entry.words)
+            signed[width][entry.row_id] = signature(entry.words, width)
     for width, some in signed.items():
         _append(connection, width, some)
     if entries[-1].row_id % LOOKED_EVERY < len(entries):
@@ -163,17 +163,18 @@ def _fold_wide(connection: Connection, signed: Signed) -> Signed:
 
 def _let_go(connection: Connection) -> None:
     """Of none that new rows come to."""
-    column, letter = word_segments.c, dead_letters.c
-    newest = select(func.max(column.number)).scalar_subquery()
-    first_id = column.number * SEGMENT_ROWS
-    alive = select(letter.id).where(letter.state != DELETED)
-    in_segment = alive.where(letter.id >= first_id, letter.id < first_id + SEGMENT_ROWS).exists()
-    connection.execute(delete(word_segments).where(column.number < newest, ~in_segment))
-    wide = connection.execute(select(wide_segments.c.id, wide_segments.c.row_ids)).all()
-    for number, row_ids in wide:
-        named = letter.id == any_(literal(_ids(row_ids).tolist(), postgresql.ARRAY(BigInteger())))
-        if connection.execute(alive.where(named).limit(1)).first() is None:
-            connection.execute(delete(wide_segments).where(wide_segments.c.id == number))
+    segment, wide = word_segments.c, wide_segments.c
+    newest = select(func.max(segment.number)).scalar_subquery()
+    first_id = segment.number * SEGMENT_ROWS
+    is_empty = ~_any_alive(first_id, first_id + SEGMENT_ROWS - 1)
+    connection.execute(delete(word_segments).where(segment.number < newest, is_empty))
+    connection.execute(delete(wide_segments).where(~_any_alive(wide.first_id, wide.last_id)))
+
+
+def _any_alive(first_id: ColumnElement[int], last_id: ColumnElement[int]) -> Exists:
+    letter = dead_letters.c
+    between = letter.id.between(first_id, last_id)
+    return select(letter.id).where(between, letter.state != DELETED).exists()
 
 
 def _add(signed: Signed, pairs: Iterable[tuple[int, bytes]]) -> None:

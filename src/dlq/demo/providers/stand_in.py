@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 
@@ -26,8 +27,8 @@ class StandIn(LocalServer):
             self.statuses[answer.status] += 1
         return answer
 
-    def reply(self, request: Request) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    def reply(self, request: Request) -> Answer: ...
 
     def find(self, artist: str, title: str) -> CatalogueTrack | None:
         return self._known.get(lookup_key(artist, title))
