@@ -26,6 +26,7 @@ from dlq.query import where
 from dlq.settings import Settings
 from dlq.transport.amqp import AmqpControl, AmqpPublisher
 from tests.integration.transport_tools import consuming, eventually, plain_channel
+from tests.support.hearing import hearing
 from tests.support.ledger import a_message, now
 from tests.support.manager import ManagerProcess
 from tests.support.proxy import FaultProxy
@@ -265,7 +266,7 @@ def test_ctrl_c_leaves_everything_in_the_queue(settings: Settings, tmp_path: Pat
     assert settings.amqp_url is not None
     environment = {"DLQ_BROKER_URL": settings.amqp_url, "DLQ_LEDGER_URL": url}
     command = subprocess.Popen(
-        [DLQ, "rebuild", "--from-analysis", "--yes"],
+        hearing(DLQ, "rebuild", "--from-analysis", "--yes"),
         env={**os.environ, **environment, "DLQ_INGEST_BATCH": "20"},
         stderr=subprocess.PIPE,
         text=True,

@@ -17,16 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.hearing import hearing
 from tests.support.waiting import until
 
 DLQ = Path(sys.executable).parent / "dlq"
 END_TIMEOUT_S = 30.0
-
-_HEARING = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
-"""Whoever runs the tests in the background has them started with SIGINT ignored."""
 
 
 class Screen:
@@ -37,7 +32,7 @@ class Screen:
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
         inherited = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _HEARING, str(DLQ), *arguments],
+            hearing(DLQ, *arguments),
             env={**inherited, "TERM": "xterm", "NO_COLOR": "1", **environment},
             stdin=screen,
             stdout=screen,

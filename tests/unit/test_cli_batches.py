@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dlq.cli import main
+from tests.support.hearing import hearing
 from tests.support.waiting import until
 
 DLQ = str(Path(sys.executable).parent / "dlq")
@@ -203,13 +204,8 @@ def test_ctrl_c_tells_what_was_done(
     command: list[str], done: str, left: str, manager: FakeManager
 ) -> None:
     manager.answers_left, manager.hangs = (0 if command == ["replay"] else 1), True
-    # Whoever runs the tests in the background has them started with SIGINT ignored.
-    hearing = (
-        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-        "os.execv(sys.argv[1], sys.argv[1:])"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", hearing, DLQ, *command, "a", "b", "c"],
+        hearing(DLQ, *command, "a", "b", "c"),
         env={**os.environ, "DLQ_URL": manager.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
